@@ -1,0 +1,189 @@
+"""The Llama 3 Transformer and its KV cache, one page. Knows tensors; knows no files, tokens' meaning, devices or sampling.
+
+Parameter names and the interleaved rotary layout are Meta's (llama_models/llama3/model.py).
+Letters: B batch, T new positions, S all positions, D model width, H query heads, K key/value heads, E head width, V vocabulary.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, slots=True)
+class RopeScaling:
+    """Llama 3.1's stretching of long wavelengths (factor 8 in 3.1 and 3.3, 32 in 3.2)."""
+
+    factor: float = 8.0
+    low_freq_factor: float = 1.0
+    high_freq_factor: float = 4.0
+    original_context: int = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """Shape of a Llama 3 model; ``context`` is the longest sequence it was trained for, in tokens."""
+
+    dim: int
+    n_layers: int
+    n_heads: int
+    n_kv_heads: int
+    ffn_dim: int
+    vocab_size: int
+    context: int = 8192
+    head_dim: int = 0
+    """0 means dim / n_heads."""
+    norm_eps: float = 1e-5
+    rope_theta: float = 500_000.0
+    rope_scaling: RopeScaling | None = None
+    tied: bool = False
+    """The output layer is the embedding table (3.2 1B and 3B)."""
+
+    @property
+    def width(self) -> int:
+        """E, the width of one head."""
+        return self.head_dim or self.dim // self.n_heads
+
+
+class KVCache:
+    """Keys and values of one sequence in one static buffer per kind, (L, 1, K, S, E); ``length`` positions are valid."""
+
+    def __init__(self, config: ModelConfig, size: int, *, device: torch.device | str, dtype: torch.dtype) -> None:
+        shape = (config.n_layers, 1, config.n_kv_heads, size, config.width)
+        self.keys = torch.zeros(shape, device=device, dtype=dtype)
+        self.values = torch.zeros(shape, device=device, dtype=dtype)
+        self.size = size
+        self.length = 0
+
+    def put(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Write (1, K, T, E) behind the valid positions; return all, (1, K, length + T, E). The model advances ``length``."""
+        end = self.length + keys.shape[2]
+        self.keys[layer, :, :, self.length : end] = keys
+        self.values[layer, :, :, self.length : end] = values
+        return self.keys[layer, :, :, :end], self.values[layer, :, :, :end]
+
+
+class Transformer(nn.Module):
+    """Token ids (B, T) to logits (B, T, V)."""
+
+    rope: Tensor  # (2, context, E/2) float32, cosines and sines; built on demand, never stored
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.tok_embeddings = nn.Embedding(config.vocab_size, config.dim)
+        self.layers = nn.ModuleList(Block(config, i) for i in range(config.n_layers))
+        self.norm = RMSNorm(config.dim, config.norm_eps)
+        self.output = nn.Linear(config.dim, config.vocab_size, bias=False)
+        if config.tied:
+            self.output.weight = self.tok_embeddings.weight
+        self.register_buffer("rope", rope_table(config), persistent=False)
+
+    def hidden(self, tokens: Tensor, cache: KVCache | None = None) -> Tensor:
+        """Normalised last hidden states, (B, T, D). With a cache, ``tokens`` follow its valid positions and are added to it."""
+        start = cache.length if cache else 0
+        rope = self.rope[:, start : start + tokens.shape[1]]
+        x = self.tok_embeddings(tokens)
+        for layer in self.layers:
+            x = layer(x, rope, cache)
+        if cache:
+            cache.length += tokens.shape[1]
+        return self.norm(x)
+
+    def forward(self, tokens: Tensor, cache: KVCache | None = None) -> Tensor:
+        """Logits (B, T, V) in the model's dtype."""
+        return self.output(self.hidden(tokens, cache))
+
+
+class Block(nn.Module):
+    """x + attention(norm(x)), then x + feed_forward(norm(x))."""
+
+    def __init__(self, config: ModelConfig, index: int) -> None:
+        super().__init__()
+        self.attention = Attention(config, index)
+        self.feed_forward = FeedForward(config.dim, config.ffn_dim)
+        self.attention_norm = RMSNorm(config.dim, config.norm_eps)
+        self.ffn_norm = RMSNorm(config.dim, config.norm_eps)
+
+    def forward(self, x: Tensor, rope: Tensor, cache: KVCache | None) -> Tensor:
+        x = x + self.attention(self.attention_norm(x), rope, cache)
+        return x + self.feed_forward(self.ffn_norm(x))
+
+
+class Attention(nn.Module):
+    """Grouped-query attention: H/K query heads share a key/value head (Llama 3 Herd §3.2)."""
+
+    def __init__(self, config: ModelConfig, index: int) -> None:
+        super().__init__()
+        self.index, self.width = index, config.width
+        self.wq = nn.Linear(config.dim, config.n_heads * config.width, bias=False)
+        self.wk = nn.Linear(config.dim, config.n_kv_heads * config.width, bias=False)
+        self.wv = nn.Linear(config.dim, config.n_kv_heads * config.width, bias=False)
+        self.wo = nn.Linear(config.n_heads * config.width, config.dim, bias=False)
+
+    def forward(self, x: Tensor, rope: Tensor, cache: KVCache | None) -> Tensor:
+        q, k, v = (
+            w(x).unflatten(-1, (-1, self.width)).transpose(1, 2) for w in (self.wq, self.wk, self.wv)
+        )  # (B, H|K, T, E)
+        q, k = rotate(q, rope), rotate(k, rope)
+        if cache:
+            k, v = cache.put(self.index, k, v)
+        new, total = q.shape[2], k.shape[2]
+        mask = None
+        if 1 < new < total:  # a suffix after cached positions: each query sees the cache and the new ones up to itself
+            mask = torch.ones(new, total, dtype=torch.bool, device=q.device).tril(total - new)
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=new == total > 1, enable_gqa=True)
+        return self.wo(y.transpose(1, 2).flatten(2))
+
+
+class FeedForward(nn.Module):
+    """SwiGLU: w2(silu(w1 x) · w3 x)."""
+
+    def __init__(self, dim: int, hidden: int) -> None:
+        super().__init__()
+        self.w1 = nn.Linear(dim, hidden, bias=False)
+        self.w2 = nn.Linear(hidden, dim, bias=False)
+        self.w3 = nn.Linear(dim, hidden, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.w2(F.silu(self.w1(x)) * self.w3(x))
+
+
+class RMSNorm(nn.Module):
+    """x / rms(x) · weight, the mean taken in float32 as Meta does."""
+
+    def __init__(self, dim: int, eps: float) -> None:
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        wide = x.float()
+        return (wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.eps)).type_as(x) * self.weight
+
+
+def rotate(x: Tensor, rope: Tensor) -> Tensor:
+    """Turn each pair (x[2i], x[2i+1]) of (B, H, T, E) by its position's angle; float32 inside."""
+    cos, sin = rope[0], rope[1]
+    even, odd = x.float().unflatten(-1, (-1, 2)).unbind(-1)
+    return torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1).flatten(-2).type_as(x)
+
+
+def rope_table(config: ModelConfig) -> Tensor:
+    """Cosines and sines, (2, context, E/2) float32, with Llama 3.1's scaling where the config has it."""
+    frequencies = 1.0 / config.rope_theta ** (torch.arange(0, config.width, 2).float() / config.width)
+    if config.rope_scaling:
+        frequencies = stretch(frequencies, config.rope_scaling)
+    angles = torch.outer(torch.arange(config.context).float(), frequencies)
+    return torch.stack((angles.cos(), angles.sin()))
+
+
+def stretch(frequencies: Tensor, scaling: RopeScaling) -> Tensor:
+    """Divide low frequencies by ``factor``, keep high ones, blend between (llama_models apply_scaling)."""
+    wavelength = 2 * math.pi / frequencies
+    blend = (scaling.original_context / wavelength - scaling.low_freq_factor) / (
+        scaling.high_freq_factor - scaling.low_freq_factor
+    )
+    return torch.lerp(frequencies / scaling.factor, frequencies, blend.clamp(0, 1))

@@ -1,0 +1,34 @@
+"""How the next token is chosen: a validated value. Knows no model."""
+
+from dataclasses import dataclass
+
+from llamachat.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingParams:
+    """Sampling of one generation. Temperature 0 is greedy; ``top_k`` 0, ``top_p`` 1 and ``min_p`` 0 switch a filter off.
+
+    Filters apply in the order temperature → top-k → top-p → min-p. Raises ConfigError on values out of range.
+    """
+
+    temperature: float = 0.6
+    top_p: float = 0.9
+    top_k: int = 0
+    min_p: float = 0.0
+    """Keep ids whose probability is at least ``min_p`` times that of the likeliest (arXiv 2407.01082)."""
+    seed: int | None = None
+    max_tokens: int = 2048
+    """Longest single message, in tokens; the context may end it earlier."""
+
+    def __post_init__(self) -> None:
+        checks = {
+            "temperature": (0.0 <= self.temperature <= 100.0, "between 0 (greedy) and 100"),
+            "top_p": (0.0 < self.top_p <= 1.0, "above 0 and at most 1"),
+            "top_k": (self.top_k >= 0, "0 (off) or more"),
+            "min_p": (0.0 <= self.min_p <= 1.0, "between 0 and 1"),
+            "max_tokens": (self.max_tokens >= 1, "1 or more"),
+        }
+        for name, (good, range_) in checks.items():
+            if not good:
+                raise ConfigError(f"{name} is {getattr(self, name)}.", f"Choose {name} {range_}.")
