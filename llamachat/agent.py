@@ -56,6 +56,10 @@ class Runtime(Protocol):
         """Longest prompt plus reply, in tokens."""
 
     @property
+    def sampling(self) -> SamplingParams:
+        """How the model's makers want it sampled."""
+
+    @property
     def stats(self) -> GenerationStats:
         """Of the latest ``generate``."""
 
@@ -105,7 +109,7 @@ async def run_turn(
     runtime: Runtime,
     toolbox: Toolbox = Toolbox(),
     *,
-    sampling: SamplingParams = SamplingParams(),
+    sampling: SamplingParams | None = None,
     max_steps: int = MAX_STEPS,
     approve: Approve | None = None,
     stop: asyncio.Event | None = None,
@@ -115,7 +119,7 @@ async def run_turn(
 
     ``dialog`` holds what was said, with the instruction as its leading system message; what the toolbox offers is added
     on the wire only. Every new message comes as a MessageEnd; TurnEnd is last. Setting ``stop`` ends the turn between
-    two ids or tools and keeps what was said. Raises LlamaChatError if the runtime fails; the partial reply comes first.
+    two ids or tools and keeps what was said. ``sampling`` defaults to the model's own. Raises LlamaChatError if the runtime fails; the partial reply comes first.
     """
     turn = _Turn(dialog)
     halt = stop or asyncio.Event()
@@ -124,7 +128,9 @@ async def run_turn(
         turn.steps += 1
         wire = open_dialog(turn.dialog, offer, runtime.dialect, today)
         prompt = encode_dialog(runtime.tokenizer, wire, runtime.dialect).ids
-        async with aclosing(_speak(turn, runtime, prompt, _offered(offer), sampling, halt)) as speech:
+        async with aclosing(
+            _speak(turn, runtime, prompt, _offered(offer), sampling or runtime.sampling, halt)
+        ) as speech:
             async for event in speech:
                 yield event
         end = _ending(turn, halt)

@@ -32,3 +32,18 @@ class SamplingParams:
         for name, (good, range_) in checks.items():
             if not good:
                 raise ConfigError(f"{name} is {getattr(self, name)}.", f"Choose {name} {range_}.")
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationStats:
+    """What one generation cost. Tokens are counts, times are seconds."""
+
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    """Ids of the prompt whose keys and values were still in the cache."""
+    prefilled_tokens: int = 0
+    """Ids of the prompt that were read: prompt_tokens - cached_tokens."""
+    generated_tokens: int = 0
+    prefill_seconds: float = 0.0
+    decode_seconds: float = 0.0
+    """From the first generated id to the last."""
