@@ -1,6 +1,8 @@
 """How the next token is chosen: a validated value. Knows no model."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 from llamachat.errors import ConfigError
 
@@ -32,6 +34,10 @@ class SamplingParams:
         for name, (good, range_) in checks.items():
             if not good:
                 raise ConfigError(f"{name} is {getattr(self, name)}.", f"Choose {name} {range_}.")
+
+    def override(self, changes: Mapping[str, Any]) -> "SamplingParams":
+        """The same with some fields changed, by name."""
+        return replace(self, **changes)
 
 
 @dataclass(frozen=True, slots=True)

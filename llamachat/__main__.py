@@ -1,0 +1,5 @@
+"""``python -m llamachat`` is ``llamachat``."""
+
+from llamachat.cli import main
+
+main()
