@@ -1,7 +1,8 @@
-"""The Llama 3 Transformer and its KV cache, one page. Knows tensors; knows no files, tokens' meaning, devices or sampling.
+"""The Llama 3 Transformer and its KV cache, one page. Knows tensors; no files, no meaning of tokens, no sampling.
 
 Parameter names and the interleaved rotary layout are Meta's (llama_models/llama3/model.py).
-Letters: B batch, T new positions, S all positions, D model width, H query heads, K key/value heads, E head width, V vocabulary.
+Letters: B batch, T new positions, S all positions, D model width, H query heads, K key/value heads, E head width,
+V vocabulary, L layers.
 """
 
 import math
@@ -48,7 +49,7 @@ class ModelConfig:
 
 
 class KVCache:
-    """Keys and values of one sequence in one static buffer per kind, (L, 1, K, S, E); ``length`` positions are valid."""
+    """Keys and values of one sequence in a static buffer per kind, (L, 1, K, S, E); ``length`` positions are valid."""
 
     def __init__(self, config: ModelConfig, size: int, *, device: torch.device | str, dtype: torch.dtype) -> None:
         shape = (config.n_layers, 1, config.n_kv_heads, size, config.width)
@@ -58,7 +59,7 @@ class KVCache:
         self.length = 0
 
     def put(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Write (1, K, T, E) behind the valid positions; return all, (1, K, length + T, E). The model advances ``length``."""
+        """Write (1, K, T, E) behind the valid positions; return all, (1, K, length + T, E). The model moves on."""
         end = self.length + keys.shape[2]
         self.keys[layer, :, :, self.length : end] = keys
         self.values[layer, :, :, self.length : end] = values
@@ -82,19 +83,21 @@ class Transformer(nn.Module):
         self.register_buffer("rope", rope_table(config), persistent=False)
 
     def hidden(self, tokens: Tensor, cache: KVCache | None = None) -> Tensor:
-        """Normalised last hidden states, (B, T, D). With a cache, ``tokens`` follow its valid positions and are added to it."""
+        """Normalised last hidden states, (B, T, D). With a cache (B = 1), ``tokens`` follow what it holds."""
         start = cache.length if cache else 0
         rope = self.rope[:, start : start + tokens.shape[1]]
-        x = self.tok_embeddings(tokens)
+        x: Tensor = self.tok_embeddings(tokens)
         for layer in self.layers:
             x = layer(x, rope, cache)
         if cache:
             cache.length += tokens.shape[1]
-        return self.norm(x)
+        x = self.norm(x)
+        return x
 
     def forward(self, tokens: Tensor, cache: KVCache | None = None) -> Tensor:
         """Logits (B, T, V) in the model's dtype."""
-        return self.output(self.hidden(tokens, cache))
+        logits: Tensor = self.output(self.hidden(tokens, cache))
+        return logits
 
 
 class Block(nn.Module):
@@ -109,7 +112,8 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, rope: Tensor, cache: KVCache | None) -> Tensor:
         x = x + self.attention(self.attention_norm(x), rope, cache)
-        return x + self.feed_forward(self.ffn_norm(x))
+        x = x + self.feed_forward(self.ffn_norm(x))
+        return x
 
 
 class Attention(nn.Module):
@@ -134,8 +138,9 @@ class Attention(nn.Module):
         mask = None
         if 1 < new < total:  # a suffix after cached positions: each query sees the cache and the new ones up to itself
             mask = torch.ones(new, total, dtype=torch.bool, device=q.device).tril(total - new)
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=new == total > 1, enable_gqa=True)
-        return self.wo(y.transpose(1, 2).flatten(2))
+        y: Tensor = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=new == total > 1, enable_gqa=True)
+        y = self.wo(y.transpose(1, 2).flatten(2))
+        return y
 
 
 class FeedForward(nn.Module):
@@ -148,7 +153,8 @@ class FeedForward(nn.Module):
         self.w3 = nn.Linear(dim, hidden, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.w2(F.silu(self.w1(x)) * self.w3(x))
+        y: Tensor = self.w2(F.silu(self.w1(x)) * self.w3(x))
+        return y
 
 
 class RMSNorm(nn.Module):
@@ -167,7 +173,7 @@ class RMSNorm(nn.Module):
 def rotate(x: Tensor, rope: Tensor) -> Tensor:
     """Turn each pair (x[2i], x[2i+1]) of (B, H, T, E) by its position's angle; float32 inside."""
     cos, sin = rope[0], rope[1]
-    even, odd = x.float().unflatten(-1, (-1, 2)).unbind(-1)
+    even, odd = x.float().view(*x.shape[:-1], -1, 2).unbind(-1)
     return torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1).flatten(-2).type_as(x)
 
 

@@ -1,0 +1,157 @@
+"""A checkpoint once its layout is understood: what it is, how its tensors make a Transformer. Knows no file format."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from llamachat.checkpoints.settings import FETCH_AGAIN
+from llamachat.checkpoints.vocabulary import read_tokenizer_json
+from llamachat.errors import CheckpointError
+from llamachat.model import ModelConfig, Transformer, rope_table
+from llamachat.protocol import Dialect
+from llamachat.sampling import SamplingParams
+from llamachat.tokenizer import Tokenizer, Variant, read_ranks
+
+Shape = tuple[int, ...]
+
+
+class Weights(Protocol):
+    """Tensors on disk as the Transformer wants them: Meta's names, adjacent rotary pairs, shards merged."""
+
+    @property
+    def shapes(self) -> Mapping[str, Shape]:
+        """Shape by name; known without reading the weights."""
+
+    def read(self) -> Iterator[tuple[str, Tensor]]:
+        """All tensors, on the CPU and in the dtype of the file. Raises CheckpointError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Everything about a model but its weights in memory.
+
+    ``name`` is for display. ``stop_ids`` and ``sampling`` are what its makers recommend, empty and our defaults
+    if they don't say.
+    """
+
+    path: Path
+    name: str
+    config: ModelConfig
+    variant: Variant
+    dialect: Dialect
+    tokenizer_path: Path
+    weights: Weights = field(repr=False)
+    stop_ids: frozenset[int] = frozenset()
+    sampling: SamplingParams = SamplingParams()
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights."""
+        return sum(math.prod(shape) for shape in self.weights.shapes.values())
+
+    def load_tokenizer(self) -> Tokenizer:
+        """The tokenizer, checked against the weights. Raises TokenizerError, CheckpointError."""
+        read = read_tokenizer_json if self.tokenizer_path.suffix == ".json" else read_ranks
+        tokenizer = Tokenizer(read(self.tokenizer_path), self.variant)
+        if tokenizer.n_words != self.config.vocab_size:
+            raise CheckpointError(
+                f"The tokenizer {self.tokenizer_path} has {tokenizer.n_words:,} words, but the weights have rows for "
+                f"{self.config.vocab_size:,}.",
+                "Put the tokenizer that came with these weights beside them.",
+            )
+        return tokenizer
+
+    def load_model(
+        self,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        progress: Callable[[float], None] | None = None,
+    ) -> Transformer:
+        """The Transformer on ``device``, ready for inference; ``progress`` gets the share done, up to 1.0.
+
+        Where file and ``dtype`` agree and the device is the CPU, weights stay mapped from the file (no second copy).
+        Raises CheckpointError; torch.OutOfMemoryError or RuntimeError when memory is short.
+        """
+        with torch.device("meta"):
+            model = Transformer(self.config)
+        state, done, total = {}, 0, self.parameters
+        for name, tensor in self.weights.read():
+            state[name] = tensor.to(device, dtype)
+            done += tensor.numel()
+            if progress:
+                progress(done / total)
+        if self.config.tied:
+            state["output.weight"] = state["tok_embeddings.weight"]
+        model.load_state_dict(state, assign=True)
+        if self.config.tied:
+            model.output.weight = model.tok_embeddings.weight
+        model.rope = rope_table(self.config).to(device)
+        return model.eval().requires_grad_(False)
+
+
+def check_weights(path: Path, config: ModelConfig, found: Mapping[str, Shape]) -> None:
+    """Compare the tensors of a file with what ``config`` asks for. Raises CheckpointError with the first difference."""
+    uneven = config.dim % config.n_heads if not config.head_dim else 0
+    if uneven or config.n_heads % config.n_kv_heads or config.width % 2:
+        raise CheckpointError(
+            f"{path}: {config.n_heads} query heads, {config.n_kv_heads} key/value heads and width {config.width} "
+            "don't make a Llama model.",
+            FETCH_AGAIN,
+        )
+    layers = 1 + max((int(name.split(".")[1]) for name in found if name.startswith("layers.")), default=-1)
+    if layers != config.n_layers:  # before the model is built: a damaged config could ask for a billion layers
+        raise CheckpointError(
+            f"{path} has weights for {layers} layers, but the config says {config.n_layers}.", FETCH_AGAIN
+        )
+    wanted = expected_shapes(config)
+    missing, extra = sorted(wanted.keys() - found.keys()), sorted(found.keys() - wanted.keys())
+    wrong = sorted(name for name in wanted.keys() & found.keys() if wanted[name] != found[name])
+    if missing:
+        raise CheckpointError(f"{path} lacks {_count(missing)}.", FETCH_AGAIN)
+    if extra:
+        raise CheckpointError(
+            f"{path} has {_count(extra)} that Llama 3 has no place for.", "Choose a plain Llama 3 checkpoint."
+        )
+    if wrong:
+        name = wrong[0]
+        raise CheckpointError(
+            f"{path}: {name} has shape {list(found[name])}, but the config says {list(wanted[name])}.", FETCH_AGAIN
+        )
+
+
+def expected_shapes(config: ModelConfig) -> dict[str, Shape]:
+    """Shapes by name of the weights that ``config`` asks for; a tied output layer is not stored."""
+    with torch.device("meta"):
+        state = Transformer(config).state_dict()
+    return {
+        name: tuple(tensor.shape) for name, tensor in state.items() if not (config.tied and name == "output.weight")
+    }
+
+
+def _count(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{len(names)} tensors ({names[0]}, …)"
+
+
+def find_tokenizer(folder: Path) -> Path:
+    """tokenizer.model beside the weights or in original/, else tokenizer.json. Raises CheckpointError."""
+    for name in ("tokenizer.model", "original/tokenizer.model", "tokenizer.json"):
+        if (folder / name).is_file():
+            return folder / name
+    raise CheckpointError(
+        f"{folder} has weights but no tokenizer.", "Put the checkpoint's tokenizer.model beside the weights."
+    )
+
+
+def dialect_of(variant: Variant, config: ModelConfig) -> Dialect:
+    """How Meta's models of this kind speak: 3.0 knows no tools and no dates, 3.2 1B/3B (tied, or rope factor 32) call
+    functions in a Python list, and 3.1 and 3.3 (the same on disk) in JSON (prompt_format.md of each generation)."""
+    if variant == "3.0":
+        return Dialect(dates=False)
+    if config.tied or (config.rope_scaling and config.rope_scaling.factor == 32):
+        return Dialect(calls="python_list", dates=False)
+    return Dialect(calls="json", python_tag="all_calls", dates=True)
