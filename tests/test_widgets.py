@@ -36,7 +36,7 @@ def drawn(chunks: list[str], width: int = 40) -> list[str]:
     lines = MarkdownLines(width, LOOK)
     for chunk in chunks:
         lines.append(chunk)
-    return [f"{line.plain!r} {line.spans}" for line in lines.fixed + lines.open]
+    return [f"{line.plain!r} {line.spans}" for line in lines.lines]
 
 
 def chunked(text: str, sizes: list[int]) -> list[str]:

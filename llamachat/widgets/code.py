@@ -12,7 +12,7 @@ from rich.text import Text
 from llamachat.visible import visible
 from llamachat.widgets.look import Look
 
-PART = 64  # lines: what is highlighted in one go, and so the most that a new character makes us highlight again
+PART = 32  # lines: what is highlighted in one go, and so the most that a new character makes us highlight again
 HIGHLIGHT_LIMIT = 16_000  # characters; beyond it a part stays plain, as lexers are slow on very long lines
 TAB = 4
 

@@ -60,46 +60,46 @@ class Piece:
 
 
 class MarkdownLines:
-    """Lines of a Markdown text at one width and look. ``fixed`` never change again; ``open`` may."""
+    """``lines`` of a Markdown text at one width and look; the first ``fixed`` of them never change again."""
 
     def __init__(self, width: int, look: Look) -> None:
         self.width = width
         self.look = look
-        self.fixed: list[Text] = []
-        self.open: list[Text] = []
+        self.lines: list[Text] = []
+        self.fixed = 0
         self._rest = ""
         self._carry = Carry()
 
-    def append(self, text: str) -> None:
-        """More source."""
-        self._rest = _join(self._rest, visible(text))
-        if "\n" in text:
+    def append(self, text: str) -> int:
+        """More source. Returns the index of the first line that may have changed."""
+        changed = self.fixed
+        del self.lines[changed:]
+        before, self._rest = self._rest, _join(self._rest, visible(text))
+        if self._rest.count("\n") > before.count("\n"):
             while self._fix():
                 pass
-        self.open = self._stacked(list(_pieces(self._rest, self._carry, self.width, self.look)), bool(self.fixed))
+        self._draw(list(_pieces(self._rest, self._carry, self.width, self.look)))
+        return changed
 
     def _fix(self) -> bool:
         """Draw for good all pieces but the last of the complete lines. True if the rest must be parsed again."""
         whole = self._rest[: self._rest.rfind("\n") + 1]
         pieces = list(_pieces(whole, self._carry, self.width, self.look))
         final = next((i + 1 for i, piece in enumerate(pieces) if piece.reparse), len(pieces) - 1)
-        if final < 1 or final == len(pieces):
+        if final < 1:
             return False
-        self.fixed += self._stacked(pieces[:final], bool(self.fixed))
+        self._draw(pieces[:final])
+        self.fixed = len(self.lines)
         starts = _line_starts(self._carry.opening + whole)
         self._rest = self._rest[starts[pieces[final].start] - len(self._carry.opening) :]
         self._carry = pieces[final].carry
         return pieces[final - 1].reparse
 
-    @staticmethod
-    def _stacked(pieces: list[Piece], below: bool) -> list[Text]:
-        """The lines of ``pieces``; ``below``: something stands above them."""
-        lines: list[Text] = []
+    def _draw(self, pieces: list[Piece]) -> None:
         for piece in pieces:
-            if (below or lines) and not piece.carry.block:
-                lines.append(Text(end=""))
-            lines += piece.draw()
-        return lines
+            if self.lines and not piece.carry.block:
+                self.lines.append(Text(end=""))
+            self.lines += piece.draw()
 
 
 def _join(rest: str, more: str) -> str:
