@@ -21,7 +21,7 @@ ALLOWED = words("""
     csv dataclasses datetime decimal difflib enum errno fnmatch fractions functools glob graphlib gzip hashlib heapq
     hmac html io itertools json keyword locale logging math numbers operator pathlib posixpath pprint queue random re
     reprlib secrets statistics string struct tempfile textwrap time token traceback types typing unicodedata uuid
-    warnings weakref zlib zoneinfo
+    warnings weakref xml zlib zoneinfo
     dateutil matplotlib mpl_toolkits mpmath networkx numpy openpyxl pandas PIL pypdf pytz scipy seaborn sklearn
     statsmodels sympy tabulate tzdata
 """)
@@ -203,9 +203,9 @@ def _load(name: str, wanted: tuple[str, ...]) -> Any:
     try:
         return __import__(name, {}, {}, wanted, 0)
     except ModuleNotFoundError as error:
-        if error.name != name.partition(".")[0]:
+        if error.name != (top := name.partition(".")[0]):
             raise
-        raise ModuleNotFoundError(f"{name} is not installed here; do without it", name=error.name) from None
+        raise ModuleNotFoundError(f"{top} is not installed here; do without it", name=top) from None
 
 
 def _facade(real: ModuleType, names: Iterable[str], **more: Any) -> ModuleType:

@@ -24,11 +24,12 @@ _OPERATORS = words("add sub mul truediv floordiv mod divmod pow matmul and or xo
 _METHODS = words("""
     init new del repr str bytes format bool hash len length_hint contains iter next reversed call getitem setitem
     delitem missing class_getitem eq ne lt le gt ge enter exit getattr setattr delattr get set delete set_name
-    init_subclass post_init neg pos abs invert int float complex index round trunc floor ceil copy deepcopy instancecheck
-    subclasscheck sizeof dir fspath array array_ufunc
+    init_subclass post_init neg pos abs invert int float complex index round trunc floor ceil copy deepcopy
+    instancecheck subclasscheck sizeof dir fspath array array_ufunc
 """)
 _DATA = words("""
-    name qualname module doc version author all annotations slots match_args members dataclass_fields class dict debug
+    name qualname module doc version author all annotations slots members dataclass_fields class dict debug
+    cause context
 """)
 SAFE_DUNDERS = frozenset(
     f"__{name}__" for name in _METHODS | _DATA | {prefix + name for name in _OPERATORS for prefix in ("", "r", "i")}
@@ -92,7 +93,7 @@ class Policy(RestrictingNodeTransformer):
         if name == "__import__":
             self.error(node, "__import__ can't be called here; use an import statement")
         elif name in GUARDS or (_dunder(name) and name not in SAFE_DUNDERS):
-            self.error(node, f"the name {name!r} is reserved here; choose another one")
+            self.error(node, f"the name {name!r} is not available here")
 
     def _contents(self, node: Any) -> Any:
         return self.node_contents_visit(node)

@@ -30,6 +30,9 @@ from llamachat.tools import Tool, ToolOutput
 from llamachat.tools.python_process import Ran, WorkerProcess
 from llamachat.tools.shorten import shorten
 
+_LOST_NOW = "The python process is gone, and with it all variables and imports; files are kept."
+_LOST_BEFORE = "Note: the python process was ended before this call; earlier variables and imports are gone."
+
 
 @dataclass(frozen=True, slots=True)
 class PythonLimits:
@@ -51,12 +54,14 @@ class PythonLimits:
 
 @dataclass(frozen=True, slots=True)
 class PythonResult:
-    """What a call gave. ``status`` is completed, error or timeout; ``value`` is the repr of the last expression."""
+    """What a call gave. ``status`` is completed, error or timeout; ``value`` is the repr of the last expression;
+    ``error`` is the traceback, and what else the model must know."""
 
     status: str
     stdout: str = ""
     stderr: str = ""
     value: str | None = None
+    error: str | None = None
 
     @property
     def ok(self) -> bool:
@@ -65,9 +70,8 @@ class PythonResult:
 
     def text(self, limit: int) -> str:
         """The body of the ipython message (PROTOCOL §6): the value is the last line of stdout, as in ipython."""
-        break_ = "\n" if self.stdout and not self.stdout.endswith("\n") else ""
-        stdout = self.stdout if self.value is None else f"{self.stdout}{break_}{self.value}"
-        return frame_output(self.status, shorten(stdout, limit), shorten(self.stderr, limit))
+        stdout = _lines(shorten(self.stdout, limit), self.value)
+        return frame_output(self.status, stdout, _lines(shorten(self.stderr, limit), self.error))
 
 
 class PythonSession:
@@ -126,37 +130,37 @@ class PythonSession:
         return name
 
     async def run(self, code: str) -> PythonResult:
-        """Run ``code``. What goes wrong in it is in the result; raises StorageError if no worker can be had."""
+        """Run ``code``. What goes wrong in it is in the result; raises StorageError if no worker can be had.
+
+        On cancellation the code is interrupted; if that needs force, the next result says that the state is gone.
+        """
         async with self._lock:
-            lost = self._lost
             if self._worker is None or not self._worker.alive:
                 await self._start()
             assert self._worker
             try:
                 ran = await self._worker.run(code, [*self._attached.values()], self.limits.seconds)
             finally:
+                lost = self._lost
                 if not self._worker.alive:
                     self._drop()
             self._lost = False
-            result = self._judge(ran)
-        if not lost:
-            return result
-        note = "Note: an interrupt ended the last python process, its variables and imports are gone.\n"
-        return PythonResult(result.status, result.stdout, note + result.stderr, result.value)
+            return self._judge(ran, lost)
 
     async def restart(self) -> None:
-        """Forget all variables and imports; files stay. The next call starts a new worker."""
+        """Forget all variables and imports, also if code runs; files stay. The next call starts a new worker."""
+        if self._worker:
+            self._worker.kill()
         async with self._lock:
             self._drop()
             self._lost = False
 
     async def close(self) -> None:
         """End the worker and remove the scratch folder. The session can be used again, and is empty then."""
-        async with self._lock:
-            self._drop()
-            self._remove()
-            self._folder, self._lost = None, False
-            self._attached.clear()
+        await self.restart()
+        self._remove()
+        self._folder = None
+        self._attached.clear()
 
     async def _call(self, arguments: Mapping[str, Any]) -> ToolOutput:
         result = await self.run(arguments["code"])
@@ -165,7 +169,7 @@ class PythonSession:
     async def _start(self) -> None:
         self._drop()
         limits = asdict(self.limits)
-        setup = {key: limits[key] for key in ("cpu_seconds", "memory", "file_bytes", "open_files")}
+        setup = {key: limits[key] for key in ("cpu_seconds", "memory", "file_bytes", "open_files", "output")}
         setup |= {"scratch": str(self.scratch), "parent": os.getpid()}
         self._worker = await WorkerProcess.start(setup, self.limits.captured)
 
@@ -174,23 +178,29 @@ class PythonSession:
             self._worker.end()
             self._worker, self._lost = None, True
 
-    def _judge(self, ran: Ran) -> PythonResult:
+    def _judge(self, ran: Ran, lost: bool) -> PythonResult:
         """A worker's answer, or its death, in the model's words."""
-        frame = ran.frame or {"status": "error", "value": None, "error": None}
-        status = "timeout" if ran.stopped == "timeout" else "error" if ran.stopped else frame["status"]
-        notes = [ran.stderr.rstrip(), frame["error"] or ""]
-        if ran.stopped and frame["status"] != "completed":
-            notes.append(self._why(ran))
-        if ran.frame is None:
-            died = "" if ran.stopped else f"{_death(ran.exit_status)} "
-            notes.append(f"{died}The python process is gone: variables and imports are lost, files are kept.")
-        return PythonResult(status, ran.stdout, "\n".join(note for note in notes if note), frame["value"])
+        frame = ran.frame or {"status": "interrupted", "value": None, "error": None}
+        notes = [_LOST_BEFORE] if lost else []
+        if frame["error"]:
+            notes.append(frame["error"])
+        if frame["status"] != "interrupted":
+            return PythonResult(frame["status"], ran.stdout, ran.stderr, frame["value"], "\n".join(notes) or None)
+        notes += [self._why(ran), "Variables are kept." if ran.frame else _LOST_NOW]
+        status = "timeout" if ran.stopped == "timeout" else "error"
+        return PythonResult(status, ran.stdout, ran.stderr, None, "\n".join(notes))
 
     def _why(self, ran: Ran) -> str:
-        kept = " Variables are kept." if ran.frame else ""
+        if ran.stopped == "timeout":
+            return f"Stopped after {self.limits.seconds:g} s, the limit of a call."
         if ran.stopped == "flood":
-            return f"Stopped: it printed more than {self.limits.captured >> 20} MiB.{kept}"
-        return f"Stopped after {self.limits.seconds:g} s, the limit of a call.{kept}"
+            return f"Stopped: it printed more than {self.limits.captured:,} bytes."
+        status = ran.exit_status
+        if status is None or status >= 0:
+            return f"The code ended its process (exit status {status})."
+        if -status == signal.SIGXCPU:
+            return f"Stopped: it used {self.limits.cpu_seconds} s of processor time."
+        return f"The process was killed ({signal.strsignal(-status)})."
 
 
 def python_tool(limits: PythonLimits = PythonLimits()) -> PythonSession:
@@ -198,12 +208,9 @@ def python_tool(limits: PythonLimits = PythonLimits()) -> PythonSession:
     return PythonSession(limits)
 
 
-def _death(status: int | None) -> str:
-    if status is None or status >= 0:
-        return f"The code ended its process (exit status {status})."
-    if -status == signal.SIGXCPU:
-        return "The code used up its CPU time."
-    return f"The code crashed its process ({signal.strsignal(-status)})."
+def _lines(text: str, last: str | None) -> str:
+    """``text``, with ``last`` on a line of its own."""
+    return text if last is None else f"{text}{'' if not text or text.endswith(chr(10)) else chr(10)}{last}"
 
 
 def _remove(folder: Path | None) -> None:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import weakref
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -21,7 +22,6 @@ from llamachat.tools.shorten import printable
 
 GRACE = 0.5  # seconds between SIGINT and SIGKILL
 START_SECONDS = 30.0  # a cold start takes 0.1 s; a starved machine may need more
-MAX_FRAME = 1 << 20  # bytes; a value and a traceback of 64 Ki characters each fit in any encoding
 _READ = 1 << 16
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -73,15 +73,18 @@ class _Call:
 class WorkerProcess:
     """One live worker, made by ``start``; asked one cell at a time, from any event loop."""
 
-    def __init__(self, process: subprocess.Popen[bytes], commands: int, results: int, captured: int) -> None:
-        self._process, self._commands, self._results, self._captured = process, commands, results, captured
+    def __init__(
+        self, process: subprocess.Popen[bytes], commands: int, results: int, captured: int, largest_frame: int
+    ) -> None:
+        self._process, self._commands, self._results = process, commands, results
+        self._captured, self._largest_frame = captured, largest_frame
         assert process.stdout is not None
         assert process.stderr is not None
         self._out, self._err = process.stdout.fileno(), process.stderr.fileno()
         for fd in (commands, results, self._out, self._err):
             os.set_blocking(fd, False)
         self._count = 0
-        self._call: _Call | None = None
+        self._killed = False
         self._end = weakref.finalize(self, _end, process, commands, results)
 
     @classmethod
@@ -91,7 +94,9 @@ class WorkerProcess:
         Raises StorageError if the system starts no process, or the process does not come up.
         """
         try:
-            worker = cls(*_spawn(setup["scratch"]), captured)
+            # A value and a traceback of so many characters fit, even if JSON escapes each in 12 bytes.
+            largest_frame = 24 * setup["output"] + 4096
+            worker = cls(*_spawn(setup["scratch"]), captured, largest_frame)
         except OSError as error:
             raise StorageError(f"Python can't be started: {error.strerror}.", "Close some programs.") from error
         ran = await worker._ask(setup, START_SECONDS)
@@ -104,7 +109,7 @@ class WorkerProcess:
     @property
     def alive(self) -> bool:
         """Whether it can be asked."""
-        return self._process.poll() is None
+        return not self._killed and self._process.poll() is None
 
     async def run(self, code: str, readable: Sequence[str], seconds: float) -> Ran:
         """Run one cell. ``readable`` are the files outside the scratch folder that the code may read.
@@ -118,13 +123,13 @@ class WorkerProcess:
         loop = asyncio.get_running_loop()
         body = json.dumps(command).encode()
         printed = {self._out: bytearray(), self._err: bytearray()}
-        call = self._call = _Call(self._count, loop.create_future(), bytearray(_HEAD.pack(len(body)) + body), printed)
-        clock = loop.call_later(seconds, self._stop, "timeout")
-        self._listen(loop)
+        call = _Call(self._count, loop.create_future(), bytearray(_HEAD.pack(len(body)) + body), printed)
+        clock = loop.call_later(seconds, self._stop, call, "timeout")
+        self._listen(loop, call)
         try:
             frame = await asyncio.shield(call.answer)
         except asyncio.CancelledError:
-            self._stop("cancelled")
+            self._stop(call, "cancelled")
             await asyncio.wait({call.answer})
             raise
         finally:
@@ -132,60 +137,56 @@ class WorkerProcess:
             if call.killer:
                 call.killer.cancel()
             self._unlisten(loop)
+            if not call.answer.done() or call.answer.result() is None:
+                self.kill()
         if frame is None:
-            self._kill()
             await asyncio.to_thread(self._process.wait)
-        self._drain()
+        self._drain(call)
         out, err = (bytes(data).decode("utf-8", "replace") for data in printed.values())
         return Ran(frame, out, err, call.stopped, self._process.poll())
 
-    def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
-        loop.add_writer(self._commands, self._on_writable, loop)
-        loop.add_reader(self._results, self._on_result)
-        loop.add_reader(self._out, self._on_output, loop, self._out)
-        loop.add_reader(self._err, self._on_output, loop, self._err)
+    def _listen(self, loop: asyncio.AbstractEventLoop, call: _Call) -> None:
+        loop.add_writer(self._commands, self._on_writable, loop, call)
+        loop.add_reader(self._results, self._on_result, call)
+        loop.add_reader(self._out, self._on_output, loop, call, self._out)
+        loop.add_reader(self._err, self._on_output, loop, call, self._err)
 
     def _unlisten(self, loop: asyncio.AbstractEventLoop) -> None:
         loop.remove_writer(self._commands)
         for fd in (self._results, self._out, self._err):
             loop.remove_reader(fd)
 
-    def _on_writable(self, loop: asyncio.AbstractEventLoop) -> None:
-        assert self._call
+    def _on_writable(self, loop: asyncio.AbstractEventLoop, call: _Call) -> None:
         try:
-            del self._call.unsent[: os.write(self._commands, self._call.unsent)]
+            del call.unsent[: os.write(self._commands, call.unsent)]
         except BlockingIOError:
             return
         except BrokenPipeError:  # it died; the end of its results says so
-            self._call.unsent.clear()
-        if not self._call.unsent:
+            call.unsent.clear()
+        if not call.unsent:
             loop.remove_writer(self._commands)
 
-    def _on_output(self, loop: asyncio.AbstractEventLoop, fd: int) -> None:
-        if self._read_output(fd) == b"":
+    def _on_output(self, loop: asyncio.AbstractEventLoop, call: _Call, fd: int) -> None:
+        if self._read_output(call, fd) == b"":
             loop.remove_reader(fd)
 
-    def _read_output(self, fd: int) -> bytes | None:
+    def _read_output(self, call: _Call, fd: int) -> bytes | None:
         """Keep what was printed, up to the limit; beyond it, stop the code."""
-        assert self._call
-        printed = self._call.printed
         data = _read(fd)
-        if sum(map(len, printed.values())) > self._captured:
-            self._stop("flood")
+        if sum(map(len, call.printed.values())) > self._captured:
+            self._stop(call, "flood")
         elif data:
-            printed[fd] += data
+            call.printed[fd] += data
         return data
 
-    def _drain(self) -> None:
+    def _drain(self, call: _Call) -> None:
         """Read what was printed before the answer came; 4 MiB at most, since a thread may print for ever."""
         for fd in (self._out, self._err):
             for _ in range(64):
-                if not self._read_output(fd):
+                if not self._read_output(call, fd):
                     break
 
-    def _on_result(self) -> None:
-        assert self._call
-        call = self._call
+    def _on_result(self, call: _Call) -> None:
         data = _read(self._results)
         if data is None or call.answer.done():
             return
@@ -196,22 +197,23 @@ class WorkerProcess:
         if len(call.received) < _HEAD.size:
             return
         size = _HEAD.unpack_from(call.received)[0]
-        if size > MAX_FRAME or len(call.received) > _HEAD.size + size:
-            self._kill()
+        if size > self._largest_frame or len(call.received) > _HEAD.size + size:
+            self.kill()
         elif len(call.received) == _HEAD.size + size:
             frame = _checked(bytes(call.received[_HEAD.size :]), call.id)
             call.answer.set_result(frame)
 
-    def _stop(self, reason: Stop) -> None:
+    def _stop(self, call: _Call, reason: Stop) -> None:
         """SIGINT now, SIGKILL after the grace."""
-        assert self._call
-        if self._call.stopped or self._call.answer.done():
+        if call.stopped or call.answer.done():
             return
-        self._call.stopped = reason
+        call.stopped = reason
         self._process.send_signal(signal.SIGINT)
-        self._call.killer = asyncio.get_running_loop().call_later(GRACE, self._kill)
+        call.killer = asyncio.get_running_loop().call_later(GRACE, self.kill)
 
-    def _kill(self) -> None:
+    def kill(self) -> None:
+        """End it at once, whatever it does; a call that waits for it gets its answer."""
+        self._killed = True
         _kill(self._process)
 
     def end(self) -> None:
@@ -248,7 +250,8 @@ def _spawn(scratch: str) -> tuple[subprocess.Popen[bytes], int, int]:
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)  # its session is its own, so its group is its pid
+        with suppress(ProcessLookupError, PermissionError):  # it died just now; macOS says so with EPERM
+            os.killpg(process.pid, signal.SIGKILL)  # its session is its own, so its group is its pid
 
 
 def _end(process: subprocess.Popen[bytes], *pipes: int) -> None:

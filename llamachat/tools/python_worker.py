@@ -27,20 +27,19 @@ from llamachat.tools.policy import compile_cell
 from llamachat.tools.shorten import shorten
 
 MAX_FRAMES = 8  # of the code, in a traceback
-MAX_TEXT = 64 << 10  # characters of a value or traceback in a frame
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 class Session:
     """One namespace, and the cells that run in it."""
 
-    def __init__(self, cpu_seconds: int) -> None:
+    def __init__(self, cpu_seconds: int, output: int) -> None:
         module = ModuleType("__main__")
         self._names = vars(module)
         self._names["__builtins__"] = make_builtins(self._names, self._echo)
         self._mains = (sys.modules["__main__"], module)  # both stay: dropping a module empties its namespace
         sys.modules["__main__"] = module  # where dataclasses and typing look up the names of a class
-        self._cpu_seconds = cpu_seconds
+        self._cpu_seconds, self._output = cpu_seconds, output
         self._value: Any = None
         self._count = 0
         self._running = False
@@ -77,7 +76,7 @@ class Session:
             raise
         except BaseException as raised:  # noqa: BLE001 whatever the code raises is its result
             self._running = False
-            return "error", None, explain(raised, self._count)
+            return "error", None, shorten(explain(raised, self._count), self._output)
         finally:
             self._running = False
 
@@ -89,13 +88,15 @@ class Session:
         if self._value is None:
             return None
         self._names["_"] = self._value
-        return shorten(repr(self._value), MAX_TEXT)
+        return shorten(repr(self._value), self._output)
 
 
 def explain(error: BaseException, cell: int) -> str:
     """The traceback of ``error`` with the code's own frames only; it ends in ``Type: message``."""
-    earlier = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    lines = [explain(earlier, cell), "\nThen this happened:"] if isinstance(earlier, Exception) else []
+    earlier, link = error.__cause__, "The above exception was the direct cause of the following exception:"
+    if earlier is None and not error.__suppress_context__:
+        earlier, link = error.__context__, "During handling of the above exception, another exception occurred:"
+    lines = [f"{explain(earlier, cell)}\n\n{link}\n"] if isinstance(earlier, Exception) else []
     frames = []
     for frame, number in traceback.walk_tb(error.__traceback__):
         if found := re.fullmatch(r"<cell (\d+)>", frame.f_code.co_filename):
@@ -106,7 +107,7 @@ def explain(error: BaseException, cell: int) -> str:
     if len(frames) > MAX_FRAMES:
         frames[MAX_FRAMES // 2 : -MAX_FRAMES // 2] = [f"  … {len(frames) - MAX_FRAMES} more"]
     lines += ["Traceback (most recent call last):", *frames] if frames else []
-    return shorten("\n".join([*lines, _last_lines(error)]), MAX_TEXT)
+    return "\n".join([*lines, _last_lines(error)])
 
 
 def _last_lines(error: BaseException) -> str:
@@ -191,7 +192,7 @@ def main(commands_fd: int, results_fd: int) -> None:
         if setup is None:
             return
         files = _enclose(setup, frozenset({commands_fd, results_fd}))
-        session = Session(setup["cpu_seconds"])
+        session = Session(setup["cpu_seconds"], setup["output"])
         signal.signal(signal.SIGINT, session.interrupt)
         warnings.formatwarning = _warning
         _send(results, {"id": 0, "status": "completed", "value": None, "error": None})
