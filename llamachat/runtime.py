@@ -100,14 +100,15 @@ class LlamaRuntime:
         Raises ContextOverflow, EngineError.
         """
         prompt = self._checked(prompt_ids)
-        hop = _Hop(asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        hop = _Hop(loop)
         running = self._worker.submit(self._pump, hop, prompt, sampling, frozenset(stop_ids))
         try:
             async for token_id in hop:
                 yield token_id
         finally:
-            hop.cancelled = True
-            if not running.cancel():
+            hop.close()
+            if not (running.cancel() or loop.is_closed()):
                 await hop.ended.wait()
         running.result()
 
@@ -152,7 +153,7 @@ class LlamaRuntime:
                 first = last if not generated else first
                 generated += 1
                 hop.put(token_id)
-                if token_id in stop_ids or hop.cancelled:
+                if token_id in stop_ids or hop.closed:
                     break
         finally:
             prefilled = max(0, min(len(self.live_ids), len(prompt)) - cached)
@@ -171,7 +172,7 @@ class LlamaRuntime:
         generator = torch.Generator()  # on the CPU for every device, so that a seed means the same everywhere
         generator.seed() if sampling.seed is None else generator.manual_seed(sampling.seed)
         for start in range(len(self.live_ids), len(prompt), CHUNK):
-            if hop.cancelled:
+            if hop.closed:
                 return
             hidden = self._feed(prompt[start : start + CHUNK])
         while True:
@@ -201,13 +202,20 @@ class _Hop:
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.cancelled = False
-        """Set by the consumer; the engine looks before every step."""
         self.ended = asyncio.Event()
         """Set when the engine is done with this generation."""
-        self._loop = loop
+        self._loop, self._closed = loop, False
         self._ids: deque[int | None] = deque()
         self._ready, self._woken = asyncio.Event(), False
+
+    def close(self) -> None:
+        """In the consumer's thread: no more ids, please."""
+        self._closed = True
+
+    @property
+    def closed(self) -> bool:
+        """Whether nobody listens any more; the engine looks before every step."""
+        return self._closed or self._loop.is_closed()
 
     def put(self, token_id: int | None) -> None:
         """In the engine's thread. None is the end. Appending before looking at ``_woken`` is what loses no id."""
@@ -242,17 +250,28 @@ def choose(logits: Tensor, sampling: SamplingParams, generator: torch.Generator)
     """
     if sampling.temperature == 0 or sampling.top_k == 1:
         return int(logits.argmax())
-    ordered, ids = logits.float().sort(descending=True)
-    if sampling.top_k:
-        ordered, ids = ordered[: sampling.top_k], ids[: sampling.top_k]
     # The likeliest at 0, so that a tiny temperature overflows to -inf, never to NaN; 1e-30 is still a normal float32.
-    probabilities = ((ordered - ordered[0]) / max(sampling.temperature, 1e-30)).softmax(0)
+    scaled = (logits.float() - logits.max()) / max(sampling.temperature, 1e-30)
+    if sampling.top_k:
+        scaled[scaled < scaled.topk(min(sampling.top_k, len(scaled))).values[-1]] = -torch.inf
+    probabilities, ids = likeliest(scaled.softmax(0), sampling)
     keep = probabilities >= sampling.min_p * probabilities[0]
     if sampling.top_p < 1:
         keep &= probabilities.cumsum(0) - probabilities < sampling.top_p
     reached = (probabilities * keep).cumsum(0)
     drawn = torch.rand((), generator=generator).to(reached.device) * reached[-1]
     return int(ids[(reached <= drawn).sum().clamp(max=keep.sum() - 1)])
+
+
+def likeliest(probabilities: Tensor, sampling: SamplingParams) -> tuple[Tensor, Tensor]:
+    """At least those probabilities (V) that can pass top-p and min-p, in falling order, and their ids.
+
+    512 nearly always do, and take 0.3 ms of a core where sorting all of Llama's 128,256 takes 10 ms.
+    """
+    head, ids = probabilities.topk(min(512, len(probabilities)))
+    if (sampling.top_p < 1 and head.sum() >= sampling.top_p) or head[-1] < sampling.min_p * head[0]:
+        return head, ids
+    return probabilities.sort(descending=True)
 
 
 def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:

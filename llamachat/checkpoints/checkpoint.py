@@ -1,6 +1,7 @@
 """A checkpoint once its layout is understood: what it is, how its tensors make a Transformer. Knows no file format."""
 
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,8 @@ from llamachat.sampling import SamplingParams
 from llamachat.tokenizer import Tokenizer, Variant, read_ranks
 
 Shape = tuple[int, ...]
+STORED = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
+"""What holds whole weights; smaller types need scales that we don't read."""
 
 
 class Weights(Protocol):
@@ -81,6 +84,10 @@ class Checkpoint:
             model = Transformer(self.config)
         state, done, total = {}, 0, self.parameters
         for name, tensor in self.weights.read():
+            if tensor.dtype not in STORED:
+                raise CheckpointError(
+                    f"{self.path}: {name} is stored as {tensor.dtype}.", "Choose the bf16 checkpoint."
+                )
             state[name] = tensor.to(device, dtype)
             done += tensor.numel()
             if progress:
@@ -103,12 +110,15 @@ def check_weights(path: Path, config: ModelConfig, found: Mapping[str, Shape]) -
             "don't make a Llama model.",
             FETCH_AGAIN,
         )
-    layers = 1 + max((int(name.split(".")[1]) for name in found if name.startswith("layers.")), default=-1)
+    layers = 1 + max((int(m[1]) for name in found if (m := re.match(r"layers\.(\d{1,9})\.", name))), default=-1)
     if layers != config.n_layers:  # before the model is built: a damaged config could ask for a billion layers
         raise CheckpointError(
             f"{path} has weights for {layers} layers, but the config says {config.n_layers}.", FETCH_AGAIN
         )
-    wanted = expected_shapes(config)
+    try:
+        wanted = expected_shapes(config)
+    except (RuntimeError, TypeError) as error:  # sizes beyond 64 bits
+        raise CheckpointError(f"{path}: the config asks for impossibly large weights.", FETCH_AGAIN) from error
     missing, extra = sorted(wanted.keys() - found.keys()), sorted(found.keys() - wanted.keys())
     wrong = sorted(name for name in wanted.keys() & found.keys() if wanted[name] != found[name])
     if missing:

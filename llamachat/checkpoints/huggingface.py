@@ -209,12 +209,13 @@ def own_dialect(section: Settings, default: Dialect) -> Dialect:
 
 def sampling_of(generation: Settings) -> SamplingParams:
     """What generation_config.json recommends; ``do_sample: false`` means greedy."""
-    ours, data = SamplingParams(), generation.data
+    ours, greedy = SamplingParams(), generation.data.get("do_sample") is False
     try:
         return SamplingParams(
-            temperature=0.0 if data.get("do_sample") is False else generation.number("temperature", ours.temperature),
+            temperature=0.0 if greedy else generation.number("temperature", ours.temperature, zero=True),
             top_p=generation.number("top_p", ours.top_p),
-            top_k=generation.integer("top_k", ours.top_k) if data.get("top_k") else 0,
+            top_k=generation.integer("top_k") if generation.data.get("top_k") else 0,
+            min_p=generation.number("min_p", ours.min_p, zero=True),
         )
     except ConfigError as error:
         raise generation.wrong(error.message.removesuffix("."), error.hint) from error

@@ -47,11 +47,12 @@ class Settings:
             raise self.wrong(f"{key} is {value!r}, not a whole number above 0")
         return value
 
-    def number(self, key: str, default: float | None = None) -> float:
-        """A number above 0."""
+    def number(self, key: str, default: float | None = None, *, zero: bool = False) -> float:
+        """A number above 0, or 0 too if ``zero``."""
         value = self._get(key, default)
-        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < float("inf"):
-            raise self.wrong(f"{key} is {value!r}, not a number above 0")
+        numeric = isinstance(value, int | float) and not isinstance(value, bool)
+        if not numeric or not 0 <= value < float("inf") or (value == 0 and not zero):
+            raise self.wrong(f"{key} is {value!r}, not a number {'of at least' if zero else 'above'} 0")
         return float(value)
 
     def flag(self, key: str, default: bool = False) -> bool:

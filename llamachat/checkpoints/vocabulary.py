@@ -22,11 +22,12 @@ def read_tokenizer_json(path: Path) -> dict[bytes, int]:
         raise settings.wrong("this is no Llama 3 tokenizer (a BPE with ignore_merges)", HINT)
     if settings.data.get("normalizer") is not None or PATTERN not in _patterns(settings.data.get("pre_tokenizer")):
         raise settings.wrong("it cuts text differently from Llama 3's tokenizer", HINT)
-    alphabet = byte_alphabet()
+    alphabet = str.maketrans(byte_alphabet())
     try:
-        ranks = {bytes(alphabet[char] for char in token): int(i) for token, i in model.section("vocab").data.items()}
-        merged = [ranks[_joined(merge, alphabet)] for merge in model.data["merges"]]
-    except (KeyError, TypeError, ValueError) as error:
+        vocab = {token.translate(alphabet): int(i) for token, i in model.section("vocab").data.items()}
+        ranks = {token.encode("latin-1"): i for token, i in vocab.items()}
+        merged = [vocab[_joined(merge).translate(alphabet)] for merge in model.data["merges"]]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise settings.wrong("its vocabulary or merges are torn", HINT) from error
     if sorted(ranks.values()) != list(range(len(ranks))) or len(ranks) < 256:
         raise settings.wrong("its ids have gaps", HINT)
@@ -35,11 +36,11 @@ def read_tokenizer_json(path: Path) -> dict[bytes, int]:
     return ranks
 
 
-def byte_alphabet() -> dict[str, int]:
-    """GPT-2's printable stand-in for each byte: itself where printable, else the next character from U+0100 on."""
+def byte_alphabet() -> dict[str, str]:
+    """GPT-2's printable stand-in for each byte, itself or a character from U+0100 on, to that byte as Latin-1."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     hidden = [byte for byte in range(256) if byte not in printable]
-    return {chr(byte): byte for byte in printable} | {chr(0x100 + i): byte for i, byte in enumerate(hidden)}
+    return {chr(byte): chr(byte) for byte in printable} | {chr(0x100 + i): chr(byte) for i, byte in enumerate(hidden)}
 
 
 def _patterns(node: Any) -> Iterable[str]:
@@ -52,10 +53,10 @@ def _patterns(node: Any) -> Iterable[str]:
     ]
 
 
-def _joined(merge: Any, alphabet: dict[str, int]) -> bytes:
+def _joined(merge: list[str] | str) -> str:
     """The token that a merge makes; it is written as a pair, or as "left right" in older files."""
     left, right = merge.split(" ") if isinstance(merge, str) else merge
-    return bytes(alphabet[char] for char in left + right)
+    return left + right
 
 
 def _cuts(ranks: dict[bytes, int]) -> int:

@@ -1,0 +1,224 @@
+"""Checkpoints are recognised by content, load to the same numbers from either layout, and say who they are."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import llama_models.llama3
+import pytest
+import torch
+from tiny_llama import V, edit_json, reference, rope, save_huggingface, save_meta
+from transformers.convert_slow_tokenizer import TikTokenConverter
+
+from llamachat.checkpoints import open_checkpoint
+from llamachat.checkpoints.vocabulary import byte_alphabet
+from llamachat.errors import LlamaChatError
+from llamachat.model import ModelConfig, RopeScaling
+from llamachat.protocol import Dialect
+from llamachat.sampling import SamplingParams
+from llamachat.tokenizer import PATTERN, Tokenizer
+
+IDS = torch.randint(V, (1, 50), generator=torch.Generator().manual_seed(1))
+META_TOKENIZER = Path(llama_models.llama3.__path__[0]) / "tokenizer.model"
+SCALED = rope(8.0, original=8192)
+
+
+def logits(path: Path) -> torch.Tensor:
+    return open_checkpoint(path).load_model()(IDS)
+
+
+# -- the same model from every layout ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_every_layout_gives_the_same_model(tied: bool, tmp_path: Path) -> None:
+    model = reference(tie_word_embeddings=tied, rope_parameters=SCALED)
+    single = save_huggingface(model, tmp_path / "single")
+    expected = logits(single)
+    paths = [
+        single / "model.safetensors",  # a file stands for its folder
+        save_huggingface(model, tmp_path / "sharded", max_shard_size="50KB"),
+        save_meta(model, tmp_path / "meta", use_scaled_rope=True),
+        save_meta(model, tmp_path / "two ranks", shards=2, use_scaled_rope=True),
+        save_meta(model, tmp_path / "two ranks, old", shards=2, split_width=True, use_scaled_rope=True),
+        tmp_path / "two ranks" / "consolidated.01.pth",
+    ]
+    assert len(list(paths[1].glob("*.safetensors"))) > 3
+    for path in paths:
+        assert torch.equal(logits(path), expected), path
+    torch.testing.assert_close(expected, model(IDS).logits, atol=1e-4, rtol=0)
+
+
+def test_shards_without_an_index(tmp_path: Path) -> None:
+    folder = save_huggingface(reference(), tmp_path, max_shard_size="50KB")
+    expected = logits(folder)
+    (folder / "model.safetensors.index.json").unlink()
+    assert torch.equal(logits(folder), expected)
+
+
+def test_both_layouts_have_one_config(tmp_path: Path) -> None:
+    model = reference(rope_parameters=SCALED)
+    config = open_checkpoint(save_huggingface(model, tmp_path / "hf")).config
+    assert config == ModelConfig(
+        dim=64, n_layers=2, n_heads=4, n_kv_heads=2, ffn_dim=96, vocab_size=V, context=256, rope_scaling=RopeScaling()
+    )
+    assert open_checkpoint(save_meta(model, tmp_path / "meta", use_scaled_rope=True)).config == config
+    by_rank = save_meta(model, tmp_path / "ranks", shards=2, use_scaled_rope=True, vocab_size=V, rope_scaling_factor=32)
+    assert open_checkpoint(by_rank).config == replace(config, rope_scaling=RopeScaling(factor=32))
+
+
+def test_older_transformers_wrote_rope_theta_beside_rope_scaling(tmp_path: Path) -> None:
+    folder = save_huggingface(reference(rope_parameters=SCALED), tmp_path)
+    expected = open_checkpoint(folder).config
+    scaling = {key: value for key, value in SCALED.items() if key != "rope_theta"}
+    edit_json(folder / "config.json", rope_parameters=None, rope_theta=500_000.0, rope_scaling=scaling)
+    assert open_checkpoint(folder).config == expected
+    edit_json(folder / "config.json", rope_scaling=None)
+    assert open_checkpoint(folder).config == replace(expected, rope_scaling=None)
+
+
+def test_params_without_numbers_of_its_own_take_the_defaults_of_llama_3(tmp_path: Path) -> None:
+    folder = save_meta(
+        reference(num_key_value_heads=4),
+        tmp_path / "m",
+        n_kv_heads=None,
+        vocab_size=None,
+        max_seq_len=None,
+        norm_eps=None,
+    )
+    config = open_checkpoint(folder).config
+    assert (config.n_kv_heads, config.vocab_size, config.context, config.norm_eps) == (4, V, 8192, 1e-5)
+
+
+def test_a_meta_checkpoint_without_output_is_tied(tmp_path: Path) -> None:
+    model = reference(tie_word_embeddings=True)
+    folder = save_meta(model, tmp_path / "m")
+    weights = torch.load(folder / "consolidated.00.pth")
+    del weights["output.weight"]
+    torch.save(weights, folder / "consolidated.00.pth")
+    assert open_checkpoint(folder).config.tied
+    torch.testing.assert_close(logits(folder), model(IDS).logits, atol=1e-4, rtol=0)
+
+
+def test_loading_tells_its_progress(tmp_path: Path) -> None:
+    checkpoint, seen = open_checkpoint(save_huggingface(reference(), tmp_path)), list[float]()
+    checkpoint.load_model(progress=seen.append)
+    assert seen == sorted(seen)
+    assert len(seen) == len(checkpoint.weights.shapes)
+    assert seen[-1] == 1.0
+    assert checkpoint.parameters == sum(p.numel() for p in reference().parameters())
+
+
+# -- who it is --------------------------------------------------------------------------------------------------------
+
+
+def test_generations_are_told_apart_by_content(tmp_path: Path) -> None:
+    def look(folder: Path) -> tuple[str, Dialect]:
+        checkpoint = open_checkpoint(folder)
+        return checkpoint.variant, checkpoint.dialect
+
+    json_calls = Dialect(calls="json", python_tag="all_calls", dates=True)
+    python_list = Dialect(calls="python_list", dates=False)
+    plain, scaled = reference(), reference(rope_parameters=SCALED)
+    folder = save_huggingface(plain, tmp_path / "hf")
+    assert look(folder) == ("3.0", Dialect(dates=False))
+    edit_json(folder / "generation_config.json", eos_token_id=[257, 265])
+    assert look(folder) == ("3.0", Dialect(dates=False))
+    edit_json(folder / "tokenizer_config.json", added_tokens_decoder={"264": {"content": "<|eom_id|>"}})
+    assert look(folder) == ("3.1", json_calls)
+    (folder / "tokenizer_config.json").unlink()
+    edit_json(folder / "generation_config.json", eos_token_id=[257, 264, 265])  # base + 8 is eom
+    assert look(folder) == ("3.1", json_calls)
+    assert look(save_huggingface(scaled, tmp_path / "3.1")) == ("3.1", json_calls)
+    tied = reference(tie_word_embeddings=True, rope_parameters=SCALED)
+    assert look(save_huggingface(tied, tmp_path / "3.2")) == ("3.1", python_list)
+    assert look(save_meta(plain, tmp_path / "m0")) == ("3.0", Dialect(dates=False))
+    assert look(save_meta(scaled, tmp_path / "m1", use_scaled_rope=True)) == ("3.1", json_calls)
+    assert look(save_meta(scaled, tmp_path / "m2", use_scaled_rope=True, rope_scaling_factor=32))[1] == python_list
+
+
+def test_a_model_of_ours_says_who_it_is(tmp_path: Path) -> None:
+    own = {"name": "nano", "variant": "3.1", "dialect": {"calls": "function_tag", "dates": False, "compact": True}}
+    checkpoint = open_checkpoint(save_huggingface(reference(), tmp_path, llamachat=own))
+    assert (checkpoint.name, checkpoint.variant) == ("nano", "3.1")
+    assert checkpoint.dialect == Dialect("function_tag", "all_calls", dates=False, compact=True)
+
+
+def test_generation_config_recommends_sampling_and_stops(tmp_path: Path) -> None:
+    folder = save_huggingface(reference(), tmp_path, eos_token_id=257)
+    edit_json(folder / "generation_config.json", eos_token_id=None)
+    checkpoint = open_checkpoint(folder)
+    assert (checkpoint.stop_ids, checkpoint.sampling) == (frozenset({257}), SamplingParams())
+    edit_json(
+        folder / "generation_config.json", eos_token_id=[257, 265], temperature=0.8, top_p=0.7, top_k=40, min_p=0.1
+    )
+    checkpoint = open_checkpoint(folder)
+    assert checkpoint.stop_ids == {257, 265}
+    assert checkpoint.sampling == SamplingParams(temperature=0.8, top_p=0.7, top_k=40, min_p=0.1)
+    edit_json(folder / "generation_config.json", do_sample=False)
+    assert open_checkpoint(folder).sampling.temperature == 0
+
+
+# -- tokenizers -------------------------------------------------------------------------------------------------------
+
+
+def test_the_tokenizer_may_lie_in_original(tmp_path: Path) -> None:
+    folder = save_huggingface(reference(), tmp_path)
+    (folder / "original").mkdir()
+    (folder / "tokenizer.model").rename(folder / "original" / "tokenizer.model")
+    assert open_checkpoint(folder).load_tokenizer().n_words == V
+
+
+def test_tokenizer_json_gives_the_ids_of_tokenizer_model(tmp_path: Path) -> None:
+    model = reference(hidden_size=8, intermediate_size=8, num_hidden_layers=1, vocab_size=128_256)
+    folder = save_huggingface(model, tmp_path, llamachat={"variant": "3.1"})
+    (folder / "tokenizer.model").unlink()
+    theirs = TikTokenConverter(vocab_file=str(META_TOKENIZER)).converted()
+    theirs.save(str(folder / "tokenizer.json"))
+    ours, metas = open_checkpoint(folder).load_tokenizer(), Tokenizer.from_file(META_TOKENIZER)
+    assert ours.special == metas.special
+    assert [ours.token_bytes(i) for i in range(ours.n_words)] == [metas.token_bytes(i) for i in range(metas.n_words)]
+    for text in ("Hello, world!", " x=3.14159\n\n\tdef", "naïve 😸 größe 東京", "<|eot_id|>"):
+        assert ours.encode(text) == theirs.encode(text, add_special_tokens=False).ids
+
+
+def small_tokenizer_json(**model: Any) -> dict[str, Any]:
+    """tokenizer.json of 256 bytes; its first three letters of the alphabet are ! " #."""
+    vocab = {char: i for i, char in enumerate(byte_alphabet())}
+    return {
+        "normalizer": None,
+        "pre_tokenizer": {"type": "Split", "pattern": {"Regex": PATTERN}},
+        "model": {"type": "BPE", "ignore_merges": True, "vocab": vocab, "merges": [], **model},
+    }
+
+
+def test_a_small_tokenizer_json_of_bytes(tmp_path: Path) -> None:
+    folder = save_huggingface(reference(), tmp_path)
+    (folder / "tokenizer.model").unlink()
+    edit_json(folder / "tokenizer.json", **small_tokenizer_json())
+    assert open_checkpoint(folder).load_tokenizer().decode([0, 1]) == '!"'
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"model": {"type": "Unigram"}}, "no Llama 3 tokenizer"),
+        (small_tokenizer_json(ignore_merges=False), "no Llama 3 tokenizer"),
+        ({"normalizer": {"type": "NFC"}}, "cuts text differently"),
+        ({"pre_tokenizer": {"type": "Whitespace"}}, "cuts text differently"),
+        (small_tokenizer_json(vocab={"!": 0}), "its ids have gaps"),
+        (small_tokenizer_json(vocab={"漢": 0}), "torn"),
+        (small_tokenizer_json(merges=[["!", '"']]), "torn"),
+        (
+            small_tokenizer_json(vocab={**small_tokenizer_json()["model"]["vocab"], '!"': 256}),
+            "not those of a tiktoken",
+        ),
+    ],
+)
+def test_a_foreign_tokenizer_json_is_refused(changes: dict[str, Any], reason: str, tmp_path: Path) -> None:
+    folder = save_huggingface(reference(), tmp_path)
+    (folder / "tokenizer.model").unlink()
+    edit_json(folder / "tokenizer.json", **small_tokenizer_json())
+    edit_json(folder / "tokenizer.json", **changes)
+    with pytest.raises(LlamaChatError, match=reason):
+        open_checkpoint(folder).load_tokenizer()
