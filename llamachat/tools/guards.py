@@ -102,7 +102,7 @@ def get(owner: Any, name: str) -> Any:
 
 def _of_module(module: ModuleType, name: str) -> Any:
     own = module.__name__
-    if module not in _FACADES.values() and own.partition(".")[0] not in ALLOWED:
+    if module not in _FACADES.values() and not _allowed(module):
         raise AttributeError(f"the module {own} can't be used here")
     if name in _REPLACED.get(own, ()):
         return _REPLACED[own][name]
@@ -113,7 +113,15 @@ def _of_module(module: ModuleType, name: str) -> Any:
     if not hasattr(module, name) and module in _FACADES.values():
         raise AttributeError(f"{own}.{name} is not available here; see dir({own})")
     value = getattr(module, name)
-    return _FACADES.get(value.__name__, value) if isinstance(value, ModuleType) else value
+    if not isinstance(value, ModuleType):
+        return value
+    if value.__name__ not in _FACADES and not _allowed(value):
+        raise AttributeError(f"{own}.{name} leads to a module that can't be used here")
+    return _FACADES.get(value.__name__, value)
+
+
+def _allowed(module: ModuleType) -> bool:
+    return module.__name__.partition(".")[0] in ALLOWED
 
 
 def getattr_(owner: Any, name: str, *default: Any) -> Any:
@@ -214,6 +222,13 @@ def _facade(real: ModuleType, names: Iterable[str], **more: Any) -> ModuleType:
     return facade
 
 
+def _stream(name: str) -> Any:
+    """sys.stdout and its like: what they are at the moment, so that contextlib.redirect_stdout works."""
+    if name in ("stdin", "stdout", "stderr"):
+        return getattr(sys, name)
+    raise AttributeError(name)
+
+
 def _set_recursion_limit(limit: int) -> None:
     sys.setrecursionlimit(min(limit, MAX_RECURSION))
 
@@ -221,13 +236,17 @@ def _set_recursion_limit(limit: int) -> None:
 _FACADES: dict[str, ModuleType] = {
     "os": _facade(os, _OS, environ={}, getenv=lambda name, default=None: default),
     "os.path": os.path,
-    "sys": _facade(sys, _SYS, argv=[""], path=[], executable="", exit=sys.exit, setrecursionlimit=_set_recursion_limit),
+    "sys": _facade(
+        sys,
+        _SYS,
+        argv=[""],
+        path=[],
+        executable="",
+        exit=sys.exit,
+        setrecursionlimit=_set_recursion_limit,
+        __getattr__=_stream,
+    ),
 }
-
-
-def set_streams() -> None:
-    """Show the present sys.stdin, stdout and stderr to the code."""
-    _FACADES["sys"].__dict__.update(stdin=sys.stdin, stdout=sys.stdout, stderr=sys.stderr)
 
 
 def make_builtins(namespace: dict[str, Any], echo: Callable[[Any], None]) -> dict[str, Any]:

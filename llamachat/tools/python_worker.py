@@ -22,7 +22,7 @@ from types import FrameType, ModuleType
 from typing import Any, BinaryIO
 
 from llamachat.tools.audit import Files, watch
-from llamachat.tools.guards import ALLOWED, Interrupted, make_builtins, set_streams
+from llamachat.tools.guards import ALLOWED, Interrupted, make_builtins
 from llamachat.tools.policy import compile_cell
 from llamachat.tools.shorten import shorten
 
@@ -123,7 +123,6 @@ def _open_streams() -> None:
         io.TextIOWrapper(stream, "utf-8", "backslashreplace", line_buffering=True)
         for stream in (io.BufferedWriter(io.FileIO(number, "w", closefd=False)) for number in (1, 2))
     )
-    set_streams()
 
 
 def _flush() -> None:
