@@ -172,6 +172,8 @@ async def _speak(
                 first_id_at = first_id_at or time.perf_counter()
                 for delta in parser.feed(token_id):
                     yield delta
+                if parser.done:  # at a stop id, and where the model begins to write somebody else's turn
+                    break
     except LlamaChatError as error:
         failure = error
     turn.count(runtime.stats, first_id_at)
