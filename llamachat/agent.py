@@ -119,7 +119,8 @@ async def run_turn(
 
     ``dialog`` holds what was said, with the instruction as its leading system message; what the toolbox offers is added
     on the wire only. Every new message comes as a MessageEnd; TurnEnd is last. Setting ``stop`` ends the turn between
-    two ids or tools and keeps what was said. ``sampling`` defaults to the model's own. Raises LlamaChatError if the runtime fails; the partial reply comes first.
+    two ids or tools and keeps what was said. ``sampling`` defaults to the model's own.
+    Raises LlamaChatError if the runtime fails; the partial reply comes first.
     """
     turn = _Turn(dialog)
     halt = stop or asyncio.Event()

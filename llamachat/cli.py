@@ -11,7 +11,6 @@ import typer
 from llamachat import __version__, debug
 from llamachat.errors import ConfigError, LlamaChatError
 from llamachat.messages import Dialog, Message
-from llamachat.sampling import SamplingParams
 from llamachat.system_prompts import Persona, load_personas
 
 if TYPE_CHECKING:
@@ -51,13 +50,15 @@ class Choices:
 @app.callback(invoke_without_command=True)
 def chat(
     context: typer.Context,
-    prompt: Annotated[str | None, typer.Option("-p", "--prompt", help="Answer this and leave; piped input is added.")] = None,
+    prompt: Annotated[
+        str | None, typer.Option("-p", "--prompt", help="Answer this and leave; adds piped input.")
+    ] = None,
     output: Annotated[Literal["text", "json", "stream-json"], typer.Option(help="Form of the -p answer.")] = "text",
     plain: Annotated[bool, typer.Option("--plain", help="Line by line, for screen readers and pipes.")] = False,
-    model: Annotated[Path | None, typer.Option("-m", "--model", help="A checkpoint folder (Meta or Hugging Face).")] = None,
+    model: Annotated[Path | None, typer.Option("-m", "--model", help="A checkpoint folder, Meta's or HF's.")] = None,
     persona: Annotated[str, typer.Option(help="Who answers; see llamachat personas.")] = "default",
-    system: Annotated[str | None, typer.Option("-s", "--system", help="System prompt instead of the persona's.")] = None,
-    tools: Annotated[str | None, typer.Option("-t", "--tools", help="Tools to switch on, such as python,search.")] = None,
+    system: Annotated[str | None, typer.Option("-s", "--system", help="System prompt, not the persona's.")] = None,
+    tools: Annotated[str | None, typer.Option("-t", "--tools", help="Tools to switch on: python,search.")] = None,
     no_tools: Annotated[bool, typer.Option("--no-tools", help="Switch all tools off.")] = False,
     functions: Annotated[list[Path] | None, typer.Option(help="A Python file whose functions become tools.")] = None,
     max_steps: Annotated[int, typer.Option(min=1, max=1000, help="Most generations in a turn.")] = 10,
@@ -132,7 +133,25 @@ def _talk(choices: Choices) -> "Talk":
 
 
 def _screen(choices: Choices) -> int:
-    raise NotImplementedError
+    from llamachat.tui import LlamaChatApp, Settings
+
+    if not sys.stdout.isatty():
+        raise ConfigError("The chat needs a terminal, and this is a pipe.", "Use -p TEXT, or --plain.")
+    settings = Settings(
+        persona=choices.persona,
+        personas=load_personas(),
+        toolbox=build_toolbox(choices),
+        overrides=choices.overrides,
+        max_steps=choices.max_steps,
+        system=choices.system,
+    )
+    app = LlamaChatApp(
+        lambda path: open_runtime(Path(path) if path else choices.model),
+        settings,
+        choices.model.name if choices.model else "nano",
+    )
+    app.run()
+    return app.return_code or 0
 
 
 def build_toolbox(choices: Choices) -> "Toolbox":
@@ -143,7 +162,7 @@ def build_toolbox(choices: Choices) -> "Toolbox":
     from llamachat.tools.search import search_tool
 
     own: list[Tool] = [tool for path in choices.functions for tool in load_functions(path)]
-    toolbox = Toolbox((python_tool(), search_tool(), *own))
+    toolbox = Toolbox((python_tool().tool, search_tool(), *own))
     wanted = choices.tools if choices.tools is not None else choices.persona.tools
     if wanted is None:
         return toolbox

@@ -82,18 +82,22 @@ class ScriptedRuntime:
 
 
 async def replay(path: Path) -> AsyncGenerator[Event, None]:
-    """The events of a turn that ``llamachat -p … --output stream-json`` wrote. Raises StorageError if the file is none."""
+    """The events of a turn that ``llamachat -p … --output stream-json`` wrote. Raises StorageError if it is none."""
+    for event in recorded(path):
+        await asyncio.sleep(0)
+        yield event
+
+
+def recorded(path: Path) -> list[Event]:
+    """All events of a recorded turn."""
     adapter: TypeAdapter[Event] = TypeAdapter(Event)
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
-        events = [adapter.validate_json(line) for line in lines]
+        return [adapter.validate_json(line) for line in lines]
     except OSError as error:
         raise StorageError(f"Can't read {path}: {error.strerror}.", "Give the path of a recorded turn.") from error
     except ValidationError as error:
         raise StorageError(f"{path} is no recorded turn.", "Record one with --output stream-json.") from error
-    for event in events:
-        await asyncio.sleep(0)
-        yield event
 
 
 def _common_prefix(left: Sequence[int], right: Sequence[int]) -> int:

@@ -1,7 +1,7 @@
 """run_turn on a scripted runtime: what reaches the user, what reaches ipython, and how a turn ends."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import pytest
@@ -59,6 +59,11 @@ async def events(script: list[Script], box: Toolbox = Toolbox(), **options: Any)
     return [event async for event in run_turn(ASK, runtime, box, **options)], runtime
 
 
+async def collect(turn: AsyncIterator[Event], stream: list[Event]) -> None:
+    async for event in turn:
+        stream.append(event)
+
+
 def replies(stream: list[Event]) -> list[Message]:
     return [event.message for event in stream if isinstance(event, MessageEnd)]
 
@@ -106,7 +111,7 @@ async def test_tools_that_are_off_are_not_offered() -> None:
 
 async def test_several_calls_in_one_reply_run_in_order() -> None:
     tools = Recorder()
-    calls = '{"name": "get_weather", "parameters": {"city": "Oslo"}}; {"name": "get_weather", "parameters": {"city": "Rome"}}'
+    calls = "; ".join(f'{{"name": "get_weather", "parameters": {{"city": "{city}"}}}}' for city in ("Oslo", "Rome"))
     stream, _ = await events([f"<|python_tag|>{calls}<|eom_id|>", "Cold and warm.<|eot_id|>"], tools.box)
     assert tools.seen == [{"city": "Oslo"}, {"city": "Rome"}]
     assert [m.role for m in replies(stream)] == ["assistant", "ipython", "ipython", "assistant"]
@@ -198,13 +203,9 @@ async def test_stop_keeps_the_partial_reply() -> None:
 
 async def test_stop_is_heard_before_the_first_token() -> None:
     halt, never = asyncio.Event(), asyncio.Event()
-    runtime = ScriptedRuntime([[never, "late<|eot_id|>"]])
-    turn = run_turn(ASK, runtime, stop=halt)
-    waiting = asyncio.ensure_future(anext(turn))
-    while not runtime.prompts:
-        await asyncio.sleep(0)
-    halt.set()
-    end = await waiting
+    turn = run_turn(ASK, ScriptedRuntime([[never, "late<|eot_id|>"]]), stop=halt)
+    asyncio.get_running_loop().call_later(0.01, halt.set)
+    end = await anext(turn)
     assert isinstance(end, TurnEnd)
     assert end.stop is StopReason.cancelled
 
@@ -239,9 +240,9 @@ async def test_a_declined_call_is_told_with_the_reason() -> None:
 async def test_a_failing_engine_keeps_what_was_said() -> None:
     runtime = ScriptedRuntime([["Half a", EngineError("Out of memory.", "Close something.")]])
     stream: list[Event] = []
+    turn = run_turn(ASK, runtime)
     with pytest.raises(EngineError, match="Out of memory"):
-        async for event in run_turn(ASK, runtime):
-            stream.append(event)
+        await collect(turn, stream)
     (message,) = replies(stream)
     assert message.content == "Half a"
     assert message.stop is StopReason.cancelled

@@ -30,7 +30,11 @@ def tree() -> dict[str, str]:
 
 def on_disk() -> set[str]:
     listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     files = {line for line in listed.stdout.splitlines() if (ROOT / line).exists() and line != ".gitignore"}
     return {next((whole for whole in WHOLE if path.startswith(whole + "/")), path) for path in files}

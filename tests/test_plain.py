@@ -31,7 +31,12 @@ async def test_json_is_one_object_with_messages_stop_and_usage(capsys: Captured)
     assert await one_shot(talk("It is 4.<|eot_id|>"), "2 + 2?", "json") == 0
     answer = json.loads(capsys.readouterr().out)
     assert [m["role"] for m in answer["messages"]] == ["system", "user", "assistant"]
-    assert answer["messages"][2] == {"role": "assistant", "content": "It is 4.", "tool_calls": [], "stop": "end_of_turn"}
+    assert answer["messages"][2] == {
+        "role": "assistant",
+        "content": "It is 4.",
+        "tool_calls": [],
+        "stop": "end_of_turn",
+    }
     assert answer["stop"] == "end_of_turn"
     assert answer["usage"]["generated"] == len("It is 4.") + 1
     assert set(answer["usage"]) == {"prompt", "cached", "generated", "seconds"}
