@@ -29,14 +29,10 @@ def tree() -> dict[str, str]:
 
 
 def on_disk() -> set[str]:
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    files = {line for line in listed.stdout.splitlines() if (ROOT / line).exists() and line != ".gitignore"}
+    """Files of ours: nothing hidden but CI, nothing that tools leave behind."""
+    left = re.compile(r"(^|/)(\.(?!ci/)|__pycache__|\w+\.egg-info|runs|build|dist|venv|snapshot_report)")
+    paths = (path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*") if path.is_file())
+    files = {path for path in paths if not left.search(path)}
     return {next((whole for whole in WHOLE if path.startswith(whole + "/")), path) for path in files}
 
 
