@@ -71,6 +71,8 @@ class LlamaRuntime:
 
         Raises CheckpointError, TokenizerError, ConfigError (no such device), EngineError (not enough memory).
         """
+        if max_context is not None and max_context < 2:
+            raise ConfigError(f"A context of {max_context} tokens is too short.", "Give at least a few hundred.")
         checkpoint = open_checkpoint(path)
         tokenizer = checkpoint.load_tokenizer()
         place = pick_device(device)

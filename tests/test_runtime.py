@@ -247,6 +247,11 @@ async def test_a_context_that_does_not_fit_into_memory(folder: Path) -> None:
     runtime.close()
 
 
+def test_a_context_of_nothing(folder: Path) -> None:
+    with pytest.raises(ConfigError, match="A context of 0 tokens"):
+        LlamaRuntime.open(folder, max_context=0)
+
+
 def test_a_device_that_is_not_there(folder: Path) -> None:
     for device in ("meta3", "xpu:99", "cuda:99"):
         with pytest.raises(ConfigError, match=device):

@@ -3,17 +3,18 @@
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from llamachat.checkpoints.settings import FETCH_AGAIN
 from llamachat.checkpoints.vocabulary import read_tokenizer_json
 from llamachat.errors import CheckpointError
-from llamachat.model import ModelConfig, Transformer, rope_table
+from llamachat.model import ModelConfig, Transformer
 from llamachat.protocol import Dialect
 from llamachat.sampling import SamplingParams
 from llamachat.tokenizer import Tokenizer, Variant, read_ranks
@@ -80,8 +81,7 @@ class Checkpoint:
         Where file and ``dtype`` agree and the device is the CPU, weights stay mapped from the file (no second copy).
         Raises CheckpointError; torch.OutOfMemoryError or RuntimeError when memory is short.
         """
-        with torch.device("meta"):
-            model = Transformer(self.config)
+        model = hollow(self.config)
         state, done, total = {}, 0, self.parameters
         for name, tensor in self.weights.read():
             if tensor.dtype not in STORED:
@@ -97,50 +97,75 @@ class Checkpoint:
         model.load_state_dict(state, assign=True)
         if self.config.tied:
             model.output.weight = model.tok_embeddings.weight
-        model.rope = rope_table(self.config).to(device)
+        model.rope = model.rope.to(device)
         return model.eval().requires_grad_(False)
 
 
 def check_weights(path: Path, config: ModelConfig, found: Mapping[str, Shape]) -> None:
     """Compare the tensors of a file with what ``config`` asks for. Raises CheckpointError with the first difference."""
-    uneven = config.dim % config.n_heads if not config.head_dim else 0
-    if uneven or config.n_heads % config.n_kv_heads or config.width % 2:
-        raise CheckpointError(
-            f"{path}: {config.n_heads} query heads, {config.n_kv_heads} key/value heads and width {config.width} "
-            "don't make a Llama model.",
-            FETCH_AGAIN,
-        )
-    layers = 1 + max((int(m[1]) for name in found if (m := re.match(r"layers\.(\d{1,9})\.", name))), default=-1)
-    if layers != config.n_layers:  # before the model is built: a damaged config could ask for a billion layers
-        raise CheckpointError(
-            f"{path} has weights for {layers} layers, but the config says {config.n_layers}.", FETCH_AGAIN
-        )
+    _check_plausible(path, config, found)
     try:
         wanted = expected_shapes(config)
     except (RuntimeError, TypeError) as error:  # sizes beyond 64 bits
         raise CheckpointError(f"{path}: the config asks for impossibly large weights.", FETCH_AGAIN) from error
     missing, extra = sorted(wanted.keys() - found.keys()), sorted(found.keys() - wanted.keys())
-    wrong = sorted(name for name in wanted.keys() & found.keys() if wanted[name] != found[name])
     if missing:
         raise CheckpointError(f"{path} lacks {_count(missing)}.", FETCH_AGAIN)
     if extra:
-        raise CheckpointError(
-            f"{path} has {_count(extra)} that Llama 3 has no place for.", "Choose a plain Llama 3 checkpoint."
-        )
-    if wrong:
-        name = wrong[0]
-        raise CheckpointError(
-            f"{path}: {name} has shape {list(found[name])}, but the config says {list(wanted[name])}.", FETCH_AGAIN
-        )
+        reason = f"{path} has {_count(extra)} that Llama 3 has no place for."
+        raise CheckpointError(reason, "Choose a plain Llama 3 checkpoint.")
+    for name, shape in wanted.items():
+        _check_shape(path, name, found[name], shape)
+
+
+def _check_plausible(path: Path, config: ModelConfig, found: Mapping[str, Shape]) -> None:
+    """What must be right before a model is built: a damaged config could ask for a billion layers."""
+    uneven = config.dim % config.n_heads if not config.head_dim else 0
+    if uneven or config.n_heads % config.n_kv_heads or config.width % 2 or config.width > config.dim:
+        heads = f"{config.n_heads} query heads, {config.n_kv_heads} key/value heads and head width {config.width}"
+        raise CheckpointError(f"{path}: {heads} don't make a Llama model.", FETCH_AGAIN)
+    layers = 1 + max((int(m[1]) for name in found if (m := re.match(r"layers\.(\d{1,9})\.", name))), default=-1)
+    if layers != config.n_layers:
+        reason = f"{path} has weights for {layers} layers, but the config says {config.n_layers}."
+        raise CheckpointError(reason, FETCH_AGAIN)
+    table = (config.vocab_size, config.dim)
+    _check_shape(path, "tok_embeddings.weight", found.get("tok_embeddings.weight", table), table)
+
+
+def _check_shape(path: Path, name: str, found: Shape, wanted: Shape) -> None:
+    if found != wanted:
+        reason = f"{path}: {name} has shape {list(found)}, but the config says {list(wanted)}."
+        raise CheckpointError(reason, FETCH_AGAIN)
 
 
 def expected_shapes(config: ModelConfig) -> dict[str, Shape]:
     """Shapes by name of the weights that ``config`` asks for; a tied output layer is not stored."""
-    with torch.device("meta"):
-        state = Transformer(config).state_dict()
+    state = hollow(replace(config, context=1)).state_dict()
     return {
         name: tuple(tensor.shape) for name, tensor in state.items() if not (config.tied and name == "output.weight")
     }
+
+
+def hollow(config: ModelConfig) -> Transformer:
+    """A Transformer whose weights are shapes only; its RoPE table is real."""
+    with _Hollow():
+        return Transformer(config)
+
+
+class _Hollow(TorchFunctionMode):
+    """Puts new weights on the meta device and leaves them uninitialised.
+
+    ``torch.device("meta")`` would do too, but computing there (initialisation, RoPE) imports torch._refs and dynamo,
+    which cost 1.4 s of the start; nothing else of ours needs them.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return kwargs["tensor"]
+        if func in (torch.empty, torch.ones):
+            kwargs = {**kwargs, "device": "meta"}
+        return func(*args, **kwargs)
 
 
 def _count(names: list[str]) -> str:
