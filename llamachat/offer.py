@@ -35,7 +35,7 @@ class Offer:
 
 
 def open_dialog(dialog: Dialog, offer: Offer, dialect: Dialect, today: date | None = None) -> Dialog:
-    """``dialog`` with the offer in place: system message first, then (json, function tag) the definitions as a user message.
+    """``dialog`` with the offer in place: system message, then (json, function tag) the definitions as a user message.
 
     The text of the dialog's own leading system message becomes the instruction. An offer of nothing adds nothing but
     the date lines, if the dialect has them. The same offer gives the same ids, so the KV cache stays valid.
@@ -51,16 +51,20 @@ def open_dialog(dialog: Dialog, offer: Offer, dialect: Dialect, today: date | No
 
 
 def system_text(instruction: str, offer: Offer, dialect: Dialect, today: date | None) -> str:
-    """The body of the system message (PROTOCOL: ``Environment: ipython`` switches tools on, ``Tools:`` names built-ins)."""
-    blocks = []
-    if offer:
-        tools = f"\nTools: {', '.join(offer.builtin)}" if offer.builtin else ""
-        blocks.append(f"Environment: ipython{tools}")
+    """The body of the system message: ``Environment: ipython`` switches tools on, ``Tools:`` names built-ins.
+
+    With dates it has the bytes of Meta's reference, whose empty line after a lone ``Environment:`` and last newline are
+    real, since 3.1 strips nothing; without, there are no empty lines but the one before the instruction.
+    """
+    tools = f"Tools: {', '.join(offer.builtin)}" if offer.builtin else ""
+    functions = function_text(offer, dialect) if offer.functions and dialect.calls == "python_list" else ""
     if dialect.dates and today:
-        blocks.append(f"Cutting Knowledge Date: December 2023\nToday Date: {today:%d %B %Y}")
-    if offer.functions and dialect.calls == "python_list":
-        blocks.append(function_text(offer, dialect))
-    head = "\n".join(blocks)
+        environment = f"Environment: ipython\n{tools}\n" if offer else ""
+        dates = f"Cutting Knowledge Date: December 2023\nToday Date: {today:%d %B %Y}"
+        blocks = (dates + (f"\n{functions}" if functions else ""), instruction)
+        return environment + "\n\n".join(block for block in blocks if block) + "\n"
+    lines = ("Environment: ipython" if offer else "", tools, functions)
+    head = "\n".join(line for line in lines if line)
     return f"{head}\n\n{instruction}\n" if head and instruction else head or instruction
 
 
@@ -89,5 +93,6 @@ def function_text(offer: Offer, dialect: Dialect) -> str:
     listing = "\n".join(json.dumps({"type": "function", "function": f}, indent=4, ensure_ascii=False) for f in plain)
     return (
         f"These functions are available. If none of them fits, just answer.\n{listing}\n\n"
-        'To call one, reply with {"name": function name, "parameters": {parameter name: literal value}} and nothing else.'
+        'To call one, reply with {"name": function name, "parameters": {parameter name: literal value}} '
+        "and nothing else."
     )

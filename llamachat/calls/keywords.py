@@ -97,9 +97,10 @@ class _Python(Reader):
         name = CALL_NAME.match(self.text, self.pos)
         if not name:
             raise Halt("bad")
-        self.name, self.pos = name[0], name.end()
+        self.pos = name.end()
         if self.peek() != "(":
             raise Halt("bad")
+        self.name = name[0]
         self.enter(")")
         arguments: dict[str, Any] = {}
         positional: list[Any] = []

@@ -13,6 +13,7 @@ from llamachat.literals import Problem, Reading
 _NAMED_CALL = re.compile(r"(?<![\w.-])([A-Za-z_][\w.-]*)\s*\(")
 _LIST = re.compile(r"\[[\s\[]{0,9}[A-Za-z_][\w.-]*\s*\(")
 _DOT_CALL = re.compile(r"([A-Za-z_][\w.-]*)\.call\s*\(")
+_COMPREHENSION = re.compile(r"\)\s*for\s")
 _LOOSE_QUERY = re.compile(r"""\s*(?:query\s*=\s*)?(["'])([^\n]{0,2000})\1\s*\)(?=[ \t;,.]*(?:\n|\Z))""")
 _ERRORS: dict[Problem, ErrorCode] = {
     "bad": "bad_python",
@@ -31,20 +32,16 @@ def call_list(judge: Judge, text: str, start: int = 0) -> Found | None:
     if reading.problem == "incomplete" and reading.closers in ("]", ")]") and not judge.cut:
         reading, issues = read_call_list(text + reading.closers, start), ("repaired_close",)
     if not reading.problem:
+        end = min(reading.end, len(text))
         parts = tuple(judge.resolve(call.name, call.arguments, *issues) for call in reading.value)
-        return Found(parts, min(reading.end, len(text)))
+        return None if text.startswith("(", end) else Found(parts, end)  # "[f()](url)" is a link
     end = balanced_end(text, start) or len(text)
-    names = listed(text, start, end)
-    if not any(name in judge.offered for name in names) or text.startswith("(", end):  # "[f(x)](url)" is a link
+    named = any(match[1] in judge.offered for match in _NAMED_CALL.finditer(text, start, end))
+    if not named or text.startswith("(", end) or (judge.offered.code and _COMPREHENSION.search(text, start, end)):
         return None
     if reading.problem == "incomplete" and judge.cut:
         return Found((judge.error("truncated", reading.name),), len(text))
     return Found((judge.error(_ERRORS[reading.problem], reading.name),), end)
-
-
-def listed(text: str, start: int, end: int) -> list[str]:
-    """Whatever looks like the name of a call between ``start`` and ``end``."""
-    return [match[1] for match in _NAMED_CALL.finditer(text, start, end)]
 
 
 def dot_call(judge: Judge, text: str, start: int = 0) -> Found | None:
