@@ -75,7 +75,9 @@ class Tokenizer:
         """Ids of ``text``, all below ``n_base``: text that spells a control token stays text."""
         return [i for piece in _pieces(text) for i in self._bpe.encode_ordinary(piece)]
 
-    def tokenize(self, text: str, *, bos: bool, eos: bool, allowed_special: Iterable[str] | Literal["all"]) -> list[int]:
+    def tokenize(
+        self, text: str, *, bos: bool, eos: bool, allowed_special: Iterable[str] | Literal["all"]
+    ) -> list[int]:
         """Meta's ``encode``: like ours, but the names in ``allowed_special`` become special ids. For debugging prompts only."""
         allowed = set(self.special) if allowed_special == "all" else set(allowed_special) & set(self.special)
         ids = [i for p in _pieces(text) for i in self._bpe.encode(p, allowed_special=allowed, disallowed_special=())]
@@ -134,8 +136,9 @@ def read_ranks(path: Path) -> dict[bytes, int]:
         raise TokenizerError(f"Can't read the tokenizer {path}: {error.strerror}.", hint) from error
     except (ValueError, binascii.Error) as error:
         raise TokenizerError(f"{path} is no tiktoken file, or it is torn.", hint) from error
-    if sorted(ranks.values()) != list(range(len(ranks))) or len(ranks) < 256:
-        raise TokenizerError(f"{path} is torn: its ranks have gaps.", hint)
+    whole = all(bytes([i]) in ranks for i in range(256))  # tiktoken panics on a byte that is no token
+    if sorted(ranks.values()) != list(range(len(ranks))) or not whole:
+        raise TokenizerError(f"{path} is torn: ranks or bytes are missing.", hint)
     return ranks
 
 
