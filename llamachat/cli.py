@@ -162,7 +162,7 @@ def build_toolbox(choices: Choices) -> "Toolbox":
     from llamachat.tools.search import search_tool
 
     own: list[Tool] = [tool for path in choices.functions for tool in load_functions(path)]
-    toolbox = Toolbox((python_tool().tool, search_tool(), *own))
+    toolbox = Toolbox((python_tool(), search_tool(), *own))
     wanted = choices.tools if choices.tools is not None else choices.persona.tools
     if wanted is None:
         return toolbox
