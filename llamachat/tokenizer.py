@@ -78,7 +78,7 @@ class Tokenizer:
     def tokenize(
         self, text: str, *, bos: bool, eos: bool, allowed_special: Iterable[str] | Literal["all"]
     ) -> list[int]:
-        """Meta's ``encode``: like ours, but the names in ``allowed_special`` become special ids. For debugging prompts only."""
+        """Meta's ``encode``: like ours, but the names in ``allowed_special`` become special ids. For debugging only."""
         allowed = set(self.special) if allowed_special == "all" else set(allowed_special) & set(self.special)
         ids = [i for p in _pieces(text) for i in self._bpe.encode(p, allowed_special=allowed, disallowed_special=())]
         return [self.bos_id] * bos + ids + [self.eos_id] * eos

@@ -76,7 +76,7 @@ def test_golden_streams(llama_tokenizer: Tokenizer, golden: Golden) -> None:
         assert [*map(decoder.feed, case["ids"]), decoder.flush()] == case["chunks"], case["id"]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(text=encodable)
 def test_ids_are_those_of_meta(llama_tokenizer: Tokenizer, meta: MetaTokenizer, text: str) -> None:
     ids = llama_tokenizer.encode(text)
@@ -86,13 +86,13 @@ def test_ids_are_those_of_meta(llama_tokenizer: Tokenizer, meta: MetaTokenizer, 
     assert llama_tokenizer.tokenize(text, bos=True, eos=True, allowed_special="all") == every
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(text=texts)
 def test_text_never_becomes_a_special_id(llama_tokenizer: Tokenizer, text: str) -> None:
     assert all(token_id < llama_tokenizer.n_base for token_id in llama_tokenizer.encode(text))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(ids=st.lists(st.integers(0, 128_255), max_size=30))
 def test_a_stream_shows_what_decoding_at_once_shows(llama_tokenizer: Tokenizer, ids: list[int]) -> None:
     ordinary = [token_id for token_id in ids if token_id < llama_tokenizer.n_base]
