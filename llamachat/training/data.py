@@ -1,0 +1,154 @@
+"""From generators to batches: the mixture, persona and offer of each dialog, and length-sorted micro-batches.
+
+Every sample is a pure function of (seed, index, split). No packing: rows hold one dialog, so attention stays causal.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from llamachat.messages import Message
+from llamachat.offer import Offer
+from llamachat.tokenizer import Tokenizer
+from llamachat.training.draw import Draw
+from llamachat.training.gen_arith import arithmetic
+from llamachat.training.gen_files import file_questions
+from llamachat.training.gen_functions import functions, unrelated
+from llamachat.training.gen_plans import plans
+from llamachat.training.gen_search import search
+from llamachat.training.gen_talk import memory, talk
+from llamachat.training.gen_text import text_and_dates
+from llamachat.training.drills import drills
+from llamachat.training.persona import draw_persona
+from llamachat.training.sample import Sample, say, user
+from llamachat.training.task import Task
+from llamachat.training.words import Split
+
+Maker = Callable[[Draw], Task]
+MIXTURE: dict[str, tuple[Maker, float]] = {
+    "arithmetic": (arithmetic, 0.22),
+    "text": (text_and_dates, 0.13),
+    "files": (file_questions, 0.05),
+    "functions": (functions, 0.25),
+    "plans": (plans, 0.09),
+    "search": (search, 0.09),
+    "talk": (talk, 0.10),
+    "memory": (memory, 0.03),
+    "drills": (drills, 0.04),
+}
+"""Families and their shares of the dialogs once the warm-up is over."""
+WARM_UP: dict[str, float] = {"arithmetic": 0.30, "text": 0.12, "functions": 0.20, "talk": 0.08, "memory": 0.05, "drills": 0.25}
+"""Shares of the first samples: copying first, it is the circuit that all the rest needs."""
+LONGEST = 900  # ids; longer dialogs are redrawn
+
+
+def draw_sample(seed: int, index: int, split: Split, shares: dict[str, float] | None = None) -> Sample:
+    """Dialog number ``index`` of the stream ``seed``."""
+    draw = Draw(f"{split}-{seed}-{index}", split)
+    shares = shares or {name: share for name, (_, share) in MIXTURE.items()}
+    family = draw.random.choices(list(shares), list(shares.values()))[0]
+    return compose(draw, family, MIXTURE[family][0](draw))
+
+
+def compose(draw: Draw, family: str, task: Task) -> Sample:
+    """``task`` under a persona and with tools that suit it; sometimes with small talk before or after."""
+    persona = draw_persona(draw)
+    turns = list(task.turns)
+    if family not in ("talk", "drills", "memory") and draw.chance(0.06):
+        chat = talk(draw).turns
+        if task.search is None and task.code is not False:
+            turns = [*chat, *turns] if draw.chance(0.5) else [*turns, *chat]
+    messages: list[Message] = []
+    for turn in turns:
+        messages += [user(turn.question), *turn.steps, say(persona.style(turn.answer))]
+    if family in ("talk", "memory") and draw.chance(0.3):
+        task = replace(task, functions=unrelated(draw))
+    return Sample(family, persona.text, _offer(draw, task, bool(persona.text)), tuple(messages))
+
+
+def _offer(draw: Draw, task: Task, spoken: bool) -> Offer:
+    """The default chat has python and search: the more so with a persona."""
+    both = draw.chance(0.6 if spoken else 0.3)
+    code = task.code if task.code is not None else both and not task.functions or draw.chance(0.15)
+    web = task.search if task.search is not None else both and not task.functions or draw.chance(0.08)
+    return Offer(code=code, builtin=("brave_search",) if web else (), functions=task.functions)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows padded on the right: ``tokens`` (B, T) int64; ``learn`` (B, T) bool marks the ids to be predicted."""
+
+    tokens: Tensor
+    learn: Tensor
+
+
+def collate(rows: list[tuple[list[int], list[bool]]], pad: int) -> Batch:
+    """One batch of ``rows`` of about the same length."""
+    longest = max(len(ids) for ids, _ in rows)
+    tokens = torch.full((len(rows), longest), pad)
+    learn = torch.zeros(len(rows), longest, dtype=torch.bool)
+    for i, (ids, marks) in enumerate(rows):
+        tokens[i, : len(ids)] = torch.tensor(ids)
+        learn[i, : len(ids)] = torch.tensor(marks)
+    return Batch(tokens, learn)
+
+
+@dataclass(slots=True)
+class Stream:
+    """Endless steps of ``micro`` batches each, at most ``budget`` padded tokens per batch; ``pool`` and ``at`` say where it is."""
+
+    tokenizer: Tokenizer
+    seed: int
+    budget: int = 2048
+    micro: int = 4
+    warm_pools: int = 0
+    pool: int = 0
+    at: int = 0
+    size: int = 640
+
+    def steps(self) -> Iterator[list[Batch]]:
+        """Yield the batches of one optimiser step after another, from where the stream stands."""
+        while True:
+            batches = self._batches()
+            while self.at + self.micro <= len(batches):
+                self.at += self.micro
+                yield batches[self.at - self.micro : self.at]
+            self.pool, self.at = self.pool + 1, 0
+
+    def _batches(self) -> list[Batch]:
+        shares = WARM_UP if self.pool < self.warm_pools else None
+        rows = []
+        for i in range(self.size):
+            encoded = draw_sample(self.seed, self.pool * self.size + i, "train", shares).encode(self.tokenizer)
+            if len(encoded.ids) <= LONGEST:
+                rows.append((encoded.ids, encoded.learn))
+        pad = self.tokenizer.pad_id or 0
+        batches = [collate(group, pad) for group in grouped(rows, self.budget)]
+        Draw(f"order-{self.seed}-{self.pool}", "train").random.shuffle(batches)
+        return batches
+
+
+def grouped(rows: list[tuple[list[int], list[bool]]], budget: int) -> Iterator[list[tuple[list[int], list[bool]]]]:
+    """Rows sorted by length, cut where rows x longest would exceed ``budget``."""
+    group: list[tuple[list[int], list[bool]]] = []
+    for row in sorted(rows, key=lambda row: len(row[0])):
+        if group and (len(group) + 1) * len(row[0]) > budget:
+            yield group
+            group = []
+        group.append(row)
+    if group:
+        yield group
+
+
+def val_batches(tokenizer: Tokenizer, seed: int, family: str, count: int, budget: int = 8192) -> list[Batch]:
+    """``count`` held-out dialogs of one family."""
+    rows = []
+    for i in range(count):
+        encoded = draw_sample(seed, i, "val", {family: 1.0}).encode(tokenizer)
+        rows.append((encoded.ids, encoded.learn))
+    return [collate(group, tokenizer.pad_id or 0) for group in grouped(rows, budget)]
+
+
+

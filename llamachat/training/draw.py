@@ -1,0 +1,115 @@
+"""The seeded chooser that every generator draws from: words, numbers, phrasings. Knows the split, no task."""
+
+import random
+import re
+from collections.abc import Sequence
+from functools import cache
+from typing import TypeVar
+
+from llamachat.training import words
+from llamachat.training.words import Split, held_out
+
+T = TypeVar("T")
+_CHOICE = re.compile(r"\[([^\[\]]*)\]")
+_split_of = cache(words.split_of)
+_OPENERS = ("please ", "hey, ", "hi, ", "ok, ", "so, ", "quick question: ", "hello, ", "now ", "um, ", "hi! ", "right, ")
+_CLOSERS = (" please", ", please", " thanks", ", thanks", " pls", " for me", " for me please", " now", " quickly")
+
+
+class Draw:
+    """Random choices of one split. A phrasing is text with alternatives, ``[What is|What's] {e}[?|]``."""
+
+    def __init__(self, seed: int | str, split: Split) -> None:
+        self.random = random.Random(seed)
+        self.split: Split = split
+
+    def chance(self, probability: float) -> bool:
+        """True with ``probability``."""
+        return self.random.random() < probability
+
+    def integer(self, low: int, high: int) -> int:
+        """An integer in [low, high]."""
+        return self.random.randint(low, high)
+
+    def number(self, digits: int) -> int:
+        """An integer of 1 to ``digits`` digits, every length equally likely."""
+        length = self.random.randint(1, digits)
+        return self.random.randint(1 if length == 1 else 10 ** (length - 1), 10**length - 1)
+
+    def decimal(self, digits: int = 3, places: int = 2) -> float:
+        """A number with 1 to ``places`` decimals."""
+        places = self.random.randint(1, places)
+        return round(self.number(digits) + self.random.randint(1, 10**places - 1) / 10**places, places)
+
+    def choice(self, items: Sequence[T]) -> T:
+        """One of ``items``, held-out or not."""
+        return self.random.choice(items)
+
+    def some(self, items: Sequence[T], count: int) -> list[T]:
+        """``count`` different ones of ``items``."""
+        return self.random.sample(list(items), count)
+
+    def word(self, kind: str) -> str:
+        """A word of list ``kind`` that belongs to the split."""
+        return self.random.choice(_split_of(kind, self.split))
+
+    def words(self, kind: str, count: int) -> list[str]:
+        """``count`` different words of list ``kind``."""
+        return self.random.sample(_split_of(kind, self.split), count)
+
+    def pseudo(self, low: int = 1, high: int = 3) -> str:
+        """A made-up word of ``low`` to ``high`` syllables that belongs to the split."""
+        onsets, vowels, codas = words.syllables()
+        while True:
+            count = self.random.randint(low, high)
+            word = "".join(map(self.random.choice, (onsets, vowels, codas) * count))
+            if 3 <= len(word) <= 12 and held_out(word) == (self.split == "val"):
+                return word
+
+    def name(self) -> str:
+        """A proper name: a person's, a town's or a made-up one."""
+        return self.random.choice((self.word("person"), self.word("city"), self.pseudo().capitalize()))
+
+    def place(self) -> str:
+        """A town, real or made up."""
+        return self.word("city") if self.chance(0.5) else self.pseudo(2, 3).capitalize()
+
+    def code(self) -> str:
+        """An identifier such as ``B-4417`` or ``kx92``."""
+        letters = "".join(self.random.choices("ABCDEFGHJKLMNPQRSTUVWXYZ", k=self.random.randint(1, 3)))
+        code = f"{letters}{self.random.choice(('-', '', '', '_'))}{self.random.randint(1, 99999)}"
+        return code if self.chance(0.7) else code.lower()
+
+    def phrase(self, phrasings: Sequence[str], **slots: object) -> str:
+        """One phrasing of the split, alternatives chosen, slots filled."""
+        for _ in range(60):
+            text = expand(self.random, self.random.choice(phrasings))
+            if held_out(text) == (self.split == "val"):
+                break
+        return text.format(**slots) if slots else text
+
+    def ask(self, phrasings: Sequence[str], **slots: object) -> str:
+        """A user's ``phrase`` with the noise of real ones: lower case, no final mark, fillers. Slots stay untouched."""
+        text = self.phrase(phrasings)
+        if self.chance(0.25):
+            text = lower_first(text)
+        if self.chance(0.12):
+            text = self.random.choice(_OPENERS) + lower_first(text)
+            text = text if self.chance(0.5) else text[0].upper() + text[1:]
+        if self.chance(0.08) and text[-1] in "?.":
+            text = text[:-1] + self.random.choice(_CLOSERS) + text[-1]
+        if self.chance(0.2) and text[-1] in "?.":
+            text = text[:-1]
+        return text.format(**slots) if slots else text
+
+
+def lower_first(text: str) -> str:
+    """``text`` with a small first letter, unless it starts with a slot or with I."""
+    return text if text.startswith(("I ", "I'", "{")) else text[:1].lower() + text[1:]
+
+
+def expand(rng: random.Random, text: str) -> str:
+    """Replace every ``[a|b|c]`` by one of its alternatives, innermost first."""
+    while "[" in text:
+        text = _CHOICE.sub(lambda match: rng.choice(match.group(1).split("|")), text)
+    return text

@@ -1,0 +1,26 @@
+"""What a generator makes: turns with their tool steps and answers, before persona and offer. Knows no wording."""
+
+from dataclasses import dataclass
+
+from llamachat.messages import Message
+from llamachat.offer import FunctionSpec
+from llamachat.training.persona import Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A question, the calls and results that it takes, and what is to be answered."""
+
+    question: str
+    steps: tuple[Message, ...]
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Turns under one offer. ``code`` and ``search``: True if needed, False if it must be off, None if either is fine."""
+
+    turns: tuple[Turn, ...]
+    functions: tuple[FunctionSpec, ...] = ()
+    code: bool | None = None
+    search: bool | None = None
