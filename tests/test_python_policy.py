@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from llamachat.tools.python import PythonSession, python_tool
+from llamachat.tools.python import PythonSession
 
 
 @pytest.fixture
 async def python() -> AsyncIterator[PythonSession]:
-    session = python_tool()
+    session = PythonSession()
     yield session
     await session.close()
 

@@ -18,7 +18,7 @@ import pytest
 from llamachat.errors import ConfigError, StorageError
 from llamachat.messages import ToolCall
 from llamachat.tools import Toolbox, python_process
-from llamachat.tools.python import PythonLimits, PythonResult, PythonSession, python_tool
+from llamachat.tools.python import PythonLimits, PythonResult, PythonSession
 
 BEGIN = "open('begun', 'w').close()"  # a fifo: waits until the test has opened it too
 STUBBORN = "    while True: pass\nfinally:\n    while True: pass"  # outlives one interrupt
@@ -27,7 +27,7 @@ TOOLS = Path(python_process.__file__).parent
 
 @pytest.fixture
 async def python() -> AsyncIterator[PythonSession]:
-    session = python_tool()
+    session = PythonSession()
     yield session
     await session.close()
 
@@ -35,7 +35,7 @@ async def python() -> AsyncIterator[PythonSession]:
 @pytest.fixture
 async def hasty() -> AsyncIterator[PythonSession]:
     """A session whose calls end after 0.4 s, for code that never ends."""
-    session = python_tool(PythonLimits(seconds=0.4))
+    session = PythonSession(PythonLimits(seconds=0.4))
     yield session
     await session.close()
 
@@ -169,7 +169,7 @@ async def test_a_timeout_that_needs_force_says_that_the_state_is_gone(hasty: Pyt
 
 
 async def test_a_flood_is_stopped_long_before_the_clock() -> None:
-    python = python_tool(PythonLimits(captured=100_000))
+    python = PythonSession(PythonLimits(captured=100_000))
     result = await python.run("x = 1\nwhile True: print('A' * 1000)")
     assert result.status == "error"
     assert result.error == "Stopped: it printed more than 100,000 bytes.\nVariables are kept."
@@ -179,7 +179,7 @@ async def test_a_flood_is_stopped_long_before_the_clock() -> None:
 
 
 async def test_processor_time_is_limited_and_death_is_told() -> None:
-    python = python_tool(PythonLimits(cpu_seconds=1))
+    python = PythonSession(PythonLimits(cpu_seconds=1))
     result = await python.run("while True: pass")
     assert result.error == (
         "Stopped: it used 1 s of processor time.\n"
@@ -268,7 +268,7 @@ async def test_the_worker_inherits_nothing(
 
 
 async def test_file_size_is_limited() -> None:
-    python = python_tool(PythonLimits(file_bytes=10_000))
+    python = PythonSession(PythonLimits(file_bytes=10_000))
     result = await python.run("with open('big', 'wb') as f:\n    f.write(b'x' * 20_000)")
     assert "File too large" in str(result.error)
     assert (await python.run("1")).value == "1"
@@ -279,8 +279,8 @@ def test_the_worker_dies_with_its_parent(tmp_path: Path) -> None:
     """The worker holds a fifo open in an endless loop: reading the fifo ends when the worker does."""
     script = """
         import asyncio, os
-        from llamachat.tools.python import PythonLimits, python_tool
-        python = python_tool(PythonLimits(cpu_seconds=20))
+        from llamachat.tools.python import PythonLimits, PythonSession
+        python = PythonSession(PythonLimits(cpu_seconds=20))
         os.mkfifo(python.scratch / "fifo")
         print(python.scratch / "fifo", flush=True)
         asyncio.run(python.run("f = open('fifo', 'w')\\nwhile True: pass"))
@@ -326,7 +326,7 @@ async def test_a_lying_worker_is_ended(monkeypatch: pytest.MonkeyPatch, answer: 
             results.flush()
     """
     monkeypatch.setattr(python_process, "_BOOT", textwrap.dedent(liar))
-    python = python_tool()
+    python = PythonSession()
     result = await python.run("1")
     assert (result.status, result.value) == ("error", None)
     assert str(result.error).endswith(
@@ -337,7 +337,7 @@ async def test_a_lying_worker_is_ended(monkeypatch: pytest.MonkeyPatch, answer: 
 
 async def test_a_worker_that_does_not_come_up_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(python_process, "_BOOT", "raise ModuleNotFoundError('No module named RestrictedPython')")
-    python = python_tool()
+    python = PythonSession()
     with pytest.raises(StorageError, match=r"Python did not start: ModuleNotFoundError: No module named Restricted"):
         await python.run("1")
     await python.close()
@@ -345,7 +345,7 @@ async def test_a_worker_that_does_not_come_up_is_one_sentence(monkeypatch: pytes
 
 async def test_no_place_for_the_scratch_folder_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", "/nonexistent")
-    python = python_tool()
+    python = PythonSession()
     result = await Toolbox((python.tool,)).run(ToolCall("python", {"code": "1"}))
     assert not result.ok
     assert result.output == (

@@ -3,15 +3,20 @@
 ``Toolbox.run`` never raises for a model's mistake: an unknown name, bad arguments or a failing tool are results.
 """
 
+import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any, Literal
 
 from llamachat.errors import ConfigError, LlamaChatError
 from llamachat.messages import ToolCall, ToolResult
 from llamachat.offer import FunctionSpec, Offer
 from llamachat.protocol import frame_failure
-from llamachat.tools.schemas import problems
+from llamachat.tools.schemas import coerce, problems
+
+_LONGEST_CALL = 64_000  # characters of JSON; a call that is longer is a model in a loop
+_TOO_LONG = "the call is longer than 64 kB; pass less"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,17 +106,28 @@ class Toolbox:
         """Check the arguments, run the tool, and say what came of it."""
         tool = self.find(call.name)
         if tool is None:
-            offered = ", ".join(t.called for t in self.active) or "none"
-            return ToolResult(call, frame_failure(f"There is no function {call.name!r}. Offered: {offered}."), ok=False)
-        if wrong := problems(tool.parameters, call.arguments):
+            return ToolResult(call, frame_failure(self._unknown(call.name)), ok=False)
+        arguments = coerce(tool.parameters, call.arguments)
+        wrong = [_TOO_LONG] if tool.wire == "function" and _too_long(arguments) else []
+        if wrong := wrong or problems(tool.parameters, arguments, tool.called):
             return ToolResult(call, frame_failure("\n".join(wrong)), ok=False)
         try:
-            output = await tool.run(call.arguments)
+            output = await tool.run(arguments)
         except LlamaChatError as error:
             return ToolResult(call, frame_failure(error.message), ok=False)
         return ToolResult(call, output.text, output.ok)
+
+    def _unknown(self, name: str) -> str:
+        offered = [tool.called for tool in self.active]
+        meant = get_close_matches(name[:60], offered, 1)
+        guess = f"; did you mean {meant[0]}?" if meant else "."
+        return f"There is no tool named {name[:60]!r}{guess} Offered: {', '.join(offered) or 'none'}."
 
     async def close(self) -> None:
         """End what the tools keep running."""
         for tool in self.tools:
             await tool.close()
+
+
+def _too_long(arguments: Mapping[str, Any]) -> bool:
+    return len(json.dumps(arguments, ensure_ascii=False)) > _LONGEST_CALL

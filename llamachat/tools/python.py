@@ -1,6 +1,6 @@
 """The python tool: a stateful session in a worker process, limited and interruptible. Knows what the model is told.
 
-    session = python_tool()                # nothing runs yet
+    session = PythonSession()              # nothing runs yet; python_tool() is PythonSession().tool
     session.tool                           # goes into a Toolbox
     session.attach(Path("sales.csv"))      # the code may read it by its name, and not change it
     (session.scratch / "a.txt").write_text("…")      # or just put a file of one's own
@@ -203,9 +203,9 @@ class PythonSession:
         return f"The process was killed ({signal.strsignal(-status)})."
 
 
-def python_tool(limits: PythonLimits = PythonLimits()) -> PythonSession:
-    """A new session; its ``tool`` is the Tool."""
-    return PythonSession(limits)
+def python_tool(limits: PythonLimits = PythonLimits()) -> Tool:
+    """The tool of a new session, for those who need no more of it."""
+    return PythonSession(limits).tool
 
 
 def _lines(text: str, last: str | None) -> str:
