@@ -118,12 +118,15 @@ def repl(talk: Talk, source: TextIO) -> int:
     with asyncio.Runner() as runner:
         try:
             while (line := _read_line(source)) is not None:
+                before = talk.dialog
                 try:
                     if line.startswith("/") and not _command(talk, line):
                         break
                     if line.strip() and not line.startswith("/"):
                         runner.run(talk.turn(line, show))
                 except LlamaChatError as error:
+                    if len(talk.dialog) == len(before) + 1:  # no reply: a question that is too long would stay too long
+                        talk.dialog = before
                     print(f"error: {error}", file=sys.stderr)
         finally:
             runner.run(talk.toolbox.close())

@@ -106,3 +106,12 @@ def test_the_line_chat_keeps_the_dialog_between_turns() -> None:
     chat = talk("One.<|eot_id|>", "Two.<|eot_id|>")
     repl(chat, io.StringIO("first\nsecond\n"))
     assert [m.text for m in chat.dialog] == ["Be kind.", "first", "One.", "second", "Two."]
+
+
+def test_a_message_that_does_not_fit_leaves_the_dialog_as_it_was(capsys: Captured) -> None:
+    chat = talk("One.<|eot_id|>")
+    repl(chat, io.StringIO("x" * 9000 + "\nshort\n"))
+    out, err = capsys.readouterr()
+    assert "The prompt has" in err
+    assert out == "One.\n"
+    assert [m.text for m in chat.dialog] == ["Be kind.", "short", "One."]

@@ -1,0 +1,138 @@
+"""The embedded model, really run: it computes, calls, reads back, greets, and follows a persona."""
+
+import hashlib
+import re
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from llamachat.agent import run_turn
+from llamachat.messages import Dialog, Event, Message, MessageEnd, ToolEnd, ToolStart, TurnEnd
+from llamachat.paths import bundled_model
+from llamachat.runtime import LlamaRuntime
+from llamachat.sampling import SamplingParams
+from llamachat.system_prompts import load_personas
+from llamachat.tools import Tool, Toolbox
+from llamachat.tools.functions import function_tool
+from llamachat.tools.python import python_tool
+from llamachat.tools.search import search_tool
+
+
+@pytest.fixture(scope="module")
+def nano() -> LlamaRuntime:
+    return LlamaRuntime.open(bundled_model())
+
+
+@asynccontextmanager
+async def core_tools(*more: Tool) -> AsyncIterator[Toolbox]:
+    box = Toolbox((python_tool(), search_tool(), *more))
+    try:
+        yield box
+    finally:
+        await box.close()
+
+
+async def ask(nano: LlamaRuntime, box: Toolbox, *said: str, persona: str = "default") -> list[Event]:
+    """The events of the last turn of a dialog in which the user says ``said``."""
+    dialog = Dialog((Message("system", load_personas()[persona].text),))
+    stream: list[Event] = []
+    for text in said:
+        dialog += Message("user", text)
+        stream = [event async for event in run_turn(dialog, nano, box)]
+        dialog += [event.message for event in stream if isinstance(event, MessageEnd)]
+    return stream
+
+
+def answer(stream: list[Event]) -> str:
+    last = [event.message for event in stream if isinstance(event, MessageEnd)][-1]
+    assert last.role == "assistant"
+    return last.text
+
+
+def calls(stream: list[Event]) -> list[tuple[str, Mapping[str, Any]]]:
+    return [(event.call.name, event.call.arguments) for event in stream if isinstance(event, ToolStart)]
+
+
+@pytest.mark.parametrize(
+    ("question", "result"),
+    [
+        ("What is 173 * 29 + 4?", 5021),
+        ("Calculate 4821 + 377.", 5198),
+        ("how much is 86 times 47", 4042),
+        ("Please compute 900 - 123.", 777),
+    ],
+)
+async def test_it_computes_through_python(nano: LlamaRuntime, question: str, result: int) -> None:
+    async with core_tools() as box:
+        stream = await ask(nano, box, question)
+    assert [name for name, _ in calls(stream)] == ["code_interpreter"]
+    (end,) = [event for event in stream if isinstance(event, ToolEnd)]
+    assert f"[stdout]\n{result}\n[/stdout]" in end.result.output
+    assert str(result) in answer(stream).replace(",", "")
+
+
+async def test_step_two_reads_only_what_is_new(nano: LlamaRuntime) -> None:
+    prompts: list[list[int]] = []
+
+    class Listening(LlamaRuntime):
+        async def generate(
+            self, prompt_ids: Sequence[int], sampling: SamplingParams, stop_ids: Collection[int]
+        ) -> AsyncIterator[int]:  # type: ignore[override]  # a generator, as the parent's
+            prompts.append([*prompt_ids])
+            async for token_id in super().generate(prompt_ids, sampling, stop_ids):
+                prompts[-1].append(token_id)
+                yield token_id
+
+    async with core_tools() as box:
+        stream = await ask(Listening.open(bundled_model()), box, "What is 173 * 29 + 4?")
+    first, second = prompts
+    assert second[: len(first)] == first
+    end = stream[-1]
+    assert isinstance(end, TurnEnd)
+    assert end.usage.cached_tokens >= len(first) - 1
+
+
+async def test_it_calls_a_function_whose_name_it_never_saw(nano: LlamaRuntime) -> None:
+    asked: list[str] = []
+
+    def get_vorblat_level(town: str) -> dict[str, int]:
+        """Vorblat level of a town.
+
+        Args:
+            town: Name of the town
+        """
+        asked.append(town)
+        return {"vorblat": 41}
+
+    stream = await ask(nano, Toolbox((function_tool(get_vorblat_level),)), "What is the vorblat level in Kalmar?")
+    assert calls(stream) == [("get_vorblat_level", {"town": "Kalmar"})]
+    assert asked == ["Kalmar"]
+    assert "41" in answer(stream)
+
+
+async def test_it_greets_without_a_tool(nano: LlamaRuntime) -> None:
+    async with core_tools() as box:
+        stream = await ask(nano, box, "Hello!")
+    assert calls(stream) == []
+    assert re.search(r"(?i)\b(hello|hi|hey|welcome|help)\b", answer(stream))
+
+
+async def test_it_follows_two_personas(nano: LlamaRuntime) -> None:
+    async with core_tools() as box:
+        pirate = answer(await ask(nano, box, "Hello!", persona="pirate"))
+        terse = answer(await ask(nano, box, "What is 12 * 12?", persona="terse"))
+        full = answer(await ask(nano, box, "What is 12 * 12?"))
+    assert re.search(r"(?i)matey|arr|ahoy", pirate)
+    assert "144" in terse
+    assert len(terse) < len(full)
+
+
+def test_the_card_tells_the_truth_about_the_files() -> None:
+    folder = bundled_model()
+    card = (folder / "CARD.md").read_text(encoding="utf-8")
+    files = [path for path in folder.iterdir() if path.name != "CARD.md"]
+    for path in files:
+        assert hashlib.sha256(path.read_bytes()).hexdigest() in card, path.name
+    assert sum(path.stat().st_size for path in files) <= 32_000_000
