@@ -49,6 +49,12 @@ def parse_inline(source: str) -> SyntaxTreeNode:
     return SyntaxTreeNode(PARSER.parseInline(source))
 
 
+def last_code(source: str) -> str:
+    """The last code block in ``source``, or nothing."""
+    found = [n for n in SyntaxTreeNode(PARSER.parse(source)).walk() if n.type in ("fence", "code_block")]
+    return found[-1].content if found else ""
+
+
 def block_lines(node: SyntaxTreeNode, width: int, look: Look) -> list[Text]:
     """``node`` in lines of at most ``width`` cells."""
     match node.type:

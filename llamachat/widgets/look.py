@@ -1,9 +1,39 @@
-"""Look: the styles of what messages are made of, as the stylesheet gives them. Knows no Markdown and no layout."""
+"""Look: the styles of what messages are made of, as theme and stylesheet give them. Knows no Markdown, no layout."""
 
 from dataclasses import dataclass, fields
 
 from rich.style import Style
+from textual.app import App
+from textual.theme import Theme
 from textual.widget import Widget
+
+THEME = Theme(
+    name="llamachat",
+    primary="#d8a657",
+    secondary="#7daea3",
+    accent="#89b4d8",
+    warning="#dfb27a",
+    error="#ea6962",
+    success="#a9b665",
+    foreground="#d9d5cd",
+    background="#161616",
+    surface="#1f1e1d",
+    panel="#272624",
+)
+LIGHT_THEME = Theme(
+    name="llamachat-light",
+    primary="#9a6a12",
+    secondary="#3f7a6f",
+    accent="#2f6797",
+    warning="#9c6414",
+    error="#b3342d",
+    success="#5f7217",
+    foreground="#2c2a27",
+    background="#faf8f4",
+    surface="#f0ece4",
+    panel="#e7e2d8",
+    dark=False,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +58,13 @@ class Look:
 
 PARTS = tuple(field.name for field in fields(Look))
 COMPONENTS = {f"look--{part}" for part in PARTS}
+
+
+def dress(app: App[None]) -> None:
+    """Give ``app`` our colours; Textual's themes stay for the choosing."""
+    for theme in (LIGHT_THEME, THEME):
+        app.register_theme(theme)
+    app.theme = THEME.name
 
 
 def look_of(widget: Widget) -> Look:

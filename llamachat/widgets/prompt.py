@@ -1,0 +1,151 @@
+"""Prompt: where the user writes. Knows editing, history and completion; knows no dialog and no App."""
+
+from collections.abc import Callable, Sequence
+from typing import ClassVar
+
+from rich.text import Text
+from textual.actions import SkipAction
+from textual.binding import Binding, BindingType
+from textual.events import Key
+from textual.message import Message
+from textual.widgets import TextArea
+
+from llamachat.visible import visible
+from llamachat.widgets.commands import Completion
+from llamachat.widgets.history import History
+
+PLACEHOLDER = "Ask anything · / commands · F1 help"
+
+Completer = Callable[[str], Sequence[Completion]]
+
+
+class Prompt(TextArea):
+    """A multi-line input: enter sends, ctrl+j breaks the line, up and down at the edges walk the history."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("shift+enter,ctrl+j,alt+enter", "newline", "New line", id="prompt.newline"),
+        Binding("tab", "complete", "Complete", id="prompt.complete"),
+        Binding("shift+tab", "leave", "To the messages", id="prompt.leave"),
+    ]
+
+    class Submitted(Message):
+        """The user sends ``text``."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
+
+    class Completing(Message):
+        """What the text may become; ``chosen`` is the one that tab takes."""
+
+        def __init__(self, completions: Sequence[Completion], chosen: int) -> None:
+            super().__init__()
+            self.completions = completions
+            self.chosen = chosen
+
+    class Left(Message):
+        """The user wants to go to the messages."""
+
+    def __init__(self, history: History, completer: Completer) -> None:
+        super().__init__(placeholder=PLACEHOLDER, highlight_cursor_line=False, id="prompt")
+        self.match_cursor_bracket = False
+        self._past = history
+        self._completer = completer
+        self._completed = ""
+        self._completions: Sequence[Completion] = ()
+        self._chosen = 0
+
+    # ── editing ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def get_line(self, line_index: int) -> Text:
+        """A line as it may be shown: pasted control characters must not reach the terminal. One character stays one,
+        so that the cursor stays right."""
+        shown = map(visible, self.document.get_line(line_index))
+        return Text("".join(s if len(s) == 1 else "�" for s in shown), end="", no_wrap=True)
+
+    async def _on_key(self, event: Key) -> None:
+        """Enter sends, where TextArea would break the line."""
+        if event.key == "enter":
+            event.stop()
+            event.prevent_default()
+            self.submit()
+        else:
+            await super()._on_key(event)
+
+    def submit(self) -> None:
+        """Send the text, or the completion that a half-written command stands for."""
+        text = self.text
+        self._complete(text)
+        if self._completions and not text.endswith(" ") and text not in [c.text for c in self._completions]:
+            text = self._completions[self._chosen].text
+        if text.strip():
+            self.text = ""
+            self.post_message(self.Submitted(text))
+
+    def put(self, text: str) -> None:
+        """Replace the text, the cursor behind it."""
+        self.text = text
+        self.move_cursor(self.document.end)
+
+    def action_newline(self) -> None:
+        """Break the line."""
+        self.insert("\n")
+
+    def action_leave(self) -> None:
+        """Go to the messages."""
+        self.post_message(self.Left())
+
+    # ── history ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def action_cursor_up(self, select: bool = False) -> None:
+        """Up; from the first row to the completion or prompt before."""
+        if select or not self.navigator.is_first_wrapped_line(self.cursor_location):
+            super().action_cursor_up(select)
+        elif self._completions:
+            self._choose(self._chosen - 1)
+        elif (text := self._past.older(self.text)) is not None:
+            self.put(text)
+
+    def action_cursor_down(self, select: bool = False) -> None:
+        """Down; from the last row to the completion or prompt after."""
+        if select or not self.navigator.is_last_wrapped_line(self.cursor_location):
+            super().action_cursor_down(select)
+        elif self._completions:
+            self._choose(self._chosen + 1)
+        elif (text := self._past.newer()) is not None:
+            self.put(text)
+
+    def action_cursor_page_up(self) -> None:
+        """Leave paging to the transcript."""
+        raise SkipAction
+
+    def action_cursor_page_down(self) -> None:
+        """Leave paging to the transcript."""
+        raise SkipAction
+
+    # ── completion ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def on_text_area_changed(self) -> None:
+        """Look for completions of what is written now."""
+        self._complete(self.text)
+
+    def _complete(self, text: str) -> None:
+        if text != self._completed:
+            self._completed = text
+            self._completions = self._completer(text)
+            self._choose(0)
+
+    def _choose(self, index: int) -> None:
+        self._chosen = index % len(self._completions) if self._completions else 0
+        chosen = self._completions[self._chosen].text if self._completions else ""
+        self.suggestion = chosen[len(self._completed) :]
+        self.post_message(self.Completing(self._completions, self._chosen))
+
+    def action_complete(self) -> None:
+        """Take the chosen completion; without one, go to the messages."""
+        if not self._completions:
+            self.action_leave()
+        elif self.suggestion:
+            self.put(self._completions[self._chosen].text)
+        else:
+            self.insert(" ")
