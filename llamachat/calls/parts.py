@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import Any, Literal
 
 CODE_INTERPRETER = "code_interpreter"
@@ -126,13 +127,15 @@ def is_noise(text: str) -> bool:
 
 def explain(part: Part) -> str:
     """One sentence that tells the model what was wrong with a broken call, and what to write instead."""
-    name = part.name or "the function"
+    name = (part.name or "the function")[:60]
     offered = ", ".join(part.offered) or "nothing"
+    meant = get_close_matches(name, part.offered, 1)
+    guess = f"did you mean {meant[0]}? These" if meant else "these"
     as_json = '{"name": …, "parameters": {…}}'
     sentences: dict[ErrorCode, str] = {
         "empty_call": "The call was empty; write the call after the tag, or answer in words.",
         "not_a_call": f"Code can't be run here; call one of these instead, or answer in words: {offered}.",
-        "unknown_function": f"There is no function {name}; these are offered: {offered}.",
+        "unknown_function": f"There is no function {name}; {guess} are offered: {offered}.",
         "missing_name": f"The call has no name; write {as_json} with one of: {offered}.",
         "bad_json": f'The call of {name} is no valid JSON; write {as_json}, and \\" for a quote inside a string.',
         "bad_arguments": f"The arguments of {name} must be an object of values by parameter name.",

@@ -120,8 +120,8 @@ class Toolbox:
     def _unknown(self, name: str) -> str:
         offered = [tool.called for tool in self.active]
         meant = get_close_matches(name[:60], offered, 1)
-        guess = f"; did you mean {meant[0]}?" if meant else "."
-        return f"There is no tool named {name[:60]!r}{guess} Offered: {', '.join(offered) or 'none'}."
+        guess = f"did you mean {meant[0]}? These" if meant else "these"
+        return f"There is no tool {name[:60]!r}; {guess} are offered: {', '.join(offered) or 'none'}."
 
     async def close(self) -> None:
         """End what the tools keep running."""

@@ -137,8 +137,9 @@ def _lines(error: ValidationError, schema: Mapping[str, Any], name: str) -> Iter
     where = _where(error.absolute_path)
     rule: Any = error.validator_value
     if error.validator == "required" and isinstance(error.instance, Mapping):
-        for missing in (key for key in rule if key not in error.instance):
-            yield f"{where}.{missing} is missing" if where else f"{missing} is missing. {signature(name, schema)}"
+        missing = [f"{where}.{key}" if where else key for key in rule if key not in error.instance]
+        usage = "" if where else f". {signature(name, schema)}"
+        yield f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing{usage}"
     elif error.validator == "additionalProperties" and isinstance(error.instance, Mapping):
         known = error.schema.get("properties", {}) if isinstance(error.schema, Mapping) else {}
         for key in sorted(set(error.instance) - set(known)):
