@@ -21,7 +21,7 @@ __all__ = [
 ]  # fmt: skip
 
 BUILTIN_TOOLS = ("brave_search", "wolfram_alpha", "photogen")
-MAX_HEADER = 8  # ids of a role; a longer header is none
+MAX_HEADER = 16  # ids of a role, also if each is a byte; a longer header is none
 
 
 @dataclass(frozen=True, slots=True)

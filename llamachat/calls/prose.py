@@ -18,7 +18,8 @@ Verdict = int | Found | None
 """What a mark is: text up to a position, a call, or None: that can't be told yet."""
 
 _GROWTH = 4  # what is undecided is read again when it has grown by a quarter: linear time in all
-_FUEL = 16  # characters that may be read in vain, per character of text: hostile text stays linear too
+_FUEL = 4  # characters that may be read in vain, per character of text: hostile text stays linear too
+_FUEL_LEAST = 2**16
 _UNNAMED = ("unknown_function", "missing_name")
 
 
@@ -150,7 +151,7 @@ class Prose:
             return end
         if kind == "`":
             return self._backticks(judge, mark, final=final)
-        if self._quoted or self._spent > _FUEL * len(self.text) + 2**16:
+        if self._quoted or self._spent > _FUEL * len(self.text) + _FUEL_LEAST:
             return end
         if kind == "<":
             return self._tag(judge, start, final=final)
