@@ -75,6 +75,8 @@ REFUSED = {
     "star": ("try: pass\nexcept* ValueError: pass", "TryStar can't be used here"),
     "read": ("open('/etc/passwd')", "PermissionError: /etc/passwd: only files in the working folder can be read"),
     "read_io": ("import io\nio.open('/etc/passwd')", "PermissionError: /etc/passwd"),
+    "opener": ("open('a', 'w', opener=lambda path, flags: 4)", "unexpected keyword argument 'opener'"),
+    "file_io": ("import io\nio.FileIO('a', 'w')", "AttributeError: io.FileIO can't be used here"),
     "read_path": ("from pathlib import Path\nPath('/etc/passwd').read_text()", "PermissionError: /etc/passwd"),
     "list": ("import os\nos.listdir('/root')", "PermissionError: /root"),
     "write": ("open('../x', 'w')", "PermissionError: ../x: files can only be written in the working folder"),

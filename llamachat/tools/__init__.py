@@ -5,6 +5,7 @@
 
 import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Literal
@@ -124,9 +125,10 @@ class Toolbox:
         return f"There is no tool {name[:60]!r}; {guess} are offered: {', '.join(offered) or 'none'}."
 
     async def close(self) -> None:
-        """End what the tools keep running."""
-        for tool in self.tools:
-            await tool.close()
+        """End what the tools keep running; one that fails to end does not keep the others from it."""
+        async with AsyncExitStack() as stack:
+            for tool in self.tools:
+                stack.push_async_callback(tool.close)
 
 
 def _too_long(arguments: Mapping[str, Any]) -> bool:

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from types import ModuleType, SimpleNamespace
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 from llamachat.tools.policy import hidden, words
 
@@ -21,7 +21,7 @@ ALLOWED = words("""
     csv dataclasses datetime decimal difflib enum errno fnmatch fractions functools glob graphlib gzip hashlib heapq
     hmac html io itertools json keyword locale logging math numbers operator pathlib posixpath pprint queue random re
     reprlib secrets statistics string struct tempfile textwrap time token traceback types typing unicodedata uuid
-    warnings weakref xml zlib zoneinfo
+    warnings weakref xml zipfile zlib zoneinfo
     dateutil matplotlib mpl_toolkits mpmath networkx numpy openpyxl pandas PIL pypdf pytz scipy seaborn sklearn
     statsmodels sympy tabulate tzdata
 """)
@@ -38,7 +38,7 @@ _ADVICE = {
 _BUILTINS = words("""
     abs all any ascii bin bool bytearray bytes callable chr classmethod complex dict divmod enumerate filter
     float format frozenset hash hex id int isinstance issubclass iter len list map max memoryview min next object oct
-    open ord pow print property range repr reversed round set slice sorted staticmethod str sum super tuple type zip
+    ord pow print property range repr reversed round set slice sorted staticmethod str sum super tuple type zip
     Ellipsis NotImplemented __build_class__ __debug__
 """)
 _REFUSED = {
@@ -180,11 +180,29 @@ def methodcaller(name: str, /, *args: Any, **kwargs: Any) -> Callable[[Any], Any
     return lambda owner: get(owner, name)(*args, **kwargs)
 
 
+def open_(
+    file: Any,
+    mode: str = "r",
+    buffering: int = -1,
+    encoding: str | None = None,
+    errors: str | None = None,
+    newline: str | None = None,
+    closefd: bool = True,
+) -> IO[Any]:
+    """The builtin open, without ``opener``: it could hand out descriptors that the audit hook never sees."""
+    return open(file, mode, buffering, encoding, errors, newline, closefd)
+
+
 _REPLACED: dict[str, dict[str, Any]] = {
+    "io": {"open": open_},
     "string": {"Formatter": SafeFormatter},
     "operator": {"attrgetter": attrgetter, "methodcaller": methodcaller},
 }
-_HIDDEN = {"typing": ("get_type_hints", "ForwardRef"), "types": ("CodeType", "FunctionType")}
+_HIDDEN = {
+    "io": ("FileIO", "open_code"),
+    "typing": ("get_type_hints", "ForwardRef"),
+    "types": ("CodeType", "FunctionType"),
+}
 
 
 def import_(
@@ -266,7 +284,7 @@ def make_builtins(namespace: dict[str, Any], echo: Callable[[Any], None]) -> dic
     return {
         **{name: getattr(builtins, name) for name in _BUILTINS}, **errors, **refused,
         "__import__": import_, "_getattr_": get, "_write_": writable, "_echo_": echo, "_Interrupted_": Interrupted,
-        "getattr": getattr_, "hasattr": hasattr_, "setattr": setattr_, "delattr": delattr_,
+        "open": open_, "getattr": getattr_, "hasattr": hasattr_, "setattr": setattr_, "delattr": delattr_,
         "globals": names, "locals": names, "vars": vars_, "dir": dir_, "exit": sys.exit, "quit": sys.exit,
     }  # fmt: skip
 

@@ -69,7 +69,7 @@ class PythonResult:
         return self.status == "completed"
 
     def text(self, limit: int) -> str:
-        """The body of the ipython message (PROTOCOL §6): the value is the last line of stdout, as in ipython."""
+        """The body of the ipython message (docs/protocol.md §6): the value is stdout's last line, as in ipython."""
         stdout = _lines(shorten(self.stdout, limit), self.value)
         return frame_output(self.status, stdout, _lines(shorten(self.stderr, limit), self.error))
 

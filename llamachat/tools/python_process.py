@@ -20,7 +20,7 @@ from typing import Any, Literal
 from llamachat.errors import StorageError
 from llamachat.tools.shorten import printable
 
-GRACE = 0.5  # seconds between SIGINT and SIGKILL
+GRACE = 1.0  # seconds between SIGINT and SIGKILL
 START_SECONDS = 30.0  # a cold start takes 0.1 s; a starved machine may need more
 _READ = 1 << 16
 
