@@ -8,7 +8,7 @@
     keywords      the reader of Python keyword calls
     openings, fences   how calls and code blocks begin
 
-Every function is total: whatever the text, it gives parts. The rules are those of docs/protocol.md, §11.
+Every function is total: whatever the text, it gives parts. The rules stand in docs/replies.md.
 """
 
 from llamachat.calls.parts import CODE_INTERPRETER, Ended, ErrorCode, Judge, Offered, Part, explain

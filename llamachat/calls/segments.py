@@ -1,6 +1,6 @@
 """Where in a reply a call may stand, I: a segment after the tag, and a body that is nothing but calls.
 
-Rules: §11 of the protocol notes, in order; the first notation that applies decides.
+The first notation that applies decides; docs/replies.md gives the order.
 """
 
 import re
