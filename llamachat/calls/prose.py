@@ -111,7 +111,7 @@ class Prose:
             start = mark.start()
             self._line_start &= not self.text[self._pos : start].strip()
             self._pos = self._safe = start
-            verdict = self._judge(judge, mark, final=final)
+            verdict = self._verdict(judge, mark, final=final)
             if isinstance(verdict, Found) and not final:
                 self._held = True
                 return
@@ -144,7 +144,7 @@ class Prose:
         self._line_start &= not tail
         self._pos = self._safe = len(self.text)
 
-    def _judge(self, judge: Judge, mark: re.Match[str], *, final: bool) -> Verdict:
+    def _verdict(self, judge: Judge, mark: re.Match[str], *, final: bool) -> Verdict:
         kind, start, end = mark[0][0], mark.start(), mark.end()
         if kind == "\n":
             self._quoted = False

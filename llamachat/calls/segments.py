@@ -32,12 +32,12 @@ def read_tagged(judge: Judge, text: str) -> list[Part]:
         if not is_noise(rest):
             parts.append(Part("text", judge.stop, text=rest.strip(), issues=("trailing_text",)))
         return parts
-    if judge.offered.code:
-        code = surrounded(body)
-        return [
-            Part("code", judge.stop, text=text if code is None else code, issues=() if code is None else ("fenced",))
-        ]
-    return [judge.error("not_a_call")]
+    if not judge.offered.code:
+        return [judge.error("not_a_call")]
+    code = surrounded(body)
+    if code is not None:
+        return [Part("code", judge.stop, text=code, issues=("fenced",))]
+    return [Part("code", judge.stop, text=text)]
 
 
 def _tagged_calls(judge: Judge, text: str) -> Found | None:
@@ -88,13 +88,12 @@ def sequence(judge: Judge, text: str, notation: Notation) -> Found | None:
 
 def _json(judge: Judge, text: str) -> Found | None:
     """JSON calls; also as the content of a JSON string, or escaped as if they were."""
-    if _ESCAPED.match(text):
-        string, end = read_json(f'"{text}"'), len(text) + 2
-    elif text.startswith('"'):
-        string, end = read_json(text), len(text)
-    else:
+    escaped = _ESCAPED.match(text) is not None
+    if not escaped and not text.startswith('"'):
         return json_sequence(judge, text)
-    if string.problem or not (string.end == end or is_noise(text[string.end :])):
+    quoted = f'"{text}"' if escaped else text
+    string = read_json(quoted)
+    if string.problem or not is_noise(quoted[string.end :]):
         return None
     content = string.value.strip()
     found = json_sequence(judge, content)
