@@ -29,8 +29,8 @@ def read_tokenizer_json(path: Path) -> dict[bytes, int]:
         merged = [vocab[_joined(merge).translate(alphabet)] for merge in model.data["merges"]]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise settings.wrong("its vocabulary or merges are torn", HINT) from error
-    if sorted(ranks.values()) != list(range(len(ranks))) or len(ranks) < 256:
-        raise settings.wrong("its ids have gaps", HINT)
+    if sorted(ranks.values()) != list(range(len(ranks))) or not all(bytes([i]) in ranks for i in range(256)):
+        raise settings.wrong("its ids have gaps, or bytes are missing", HINT)
     if merged != sorted(merged) or len(merged) != _cuts(ranks):
         raise settings.wrong("its merges are not those of a tiktoken vocabulary", HINT)
     return ranks
