@@ -24,6 +24,7 @@ SECONDS = 15.0
 _TEXT, _TITLE, _URL = 300, 200, 2000  # characters of a result that the model sees; longer addresses are no use
 _DAY = 24 * 60 * 60
 _CACHE_BYTES = 16 << 20
+_SQLITE = b"SQLite format 3\0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,10 +140,20 @@ class _Cache:
         import diskcache  # type: ignore[import-untyped]  # late: 0.04 s; it ships no types
 
         try:
+            self._remove_rubbish()
             with diskcache.Cache(str(self._folder), disk=diskcache.JSONDisk, size_limit=_CACHE_BYTES) as cache:
                 return use(cache)
         except (OSError, sqlite3.Error, diskcache.Timeout, zlib.error, ValueError):
             return None  # read-only, full, locked or torn: searching goes on without it
+
+    def _remove_rubbish(self) -> None:
+        """A database file of ours that is none would stay in the way for ever."""
+        file = self._folder / "cache.db"
+        if file.exists():
+            with file.open("rb") as content:
+                begin = content.read(len(_SQLITE))
+            if begin not in (b"", _SQLITE):
+                file.unlink()
 
 
 _FIELDS = {"title", "url", "text"}
