@@ -374,3 +374,10 @@ async def _start(python: PythonSession, code: str) -> "asyncio.Task[PythonResult
     task = asyncio.create_task(python.run(code))
     await asyncio.to_thread(fifo.read_text)
     return task
+
+
+def test_a_session_outlives_an_event_loop() -> None:
+    python = PythonSession()
+    asyncio.run(python.run("x = 1"))
+    assert asyncio.run(python.run("x + 1")).value == "2"
+    asyncio.run(python.close())
