@@ -1,6 +1,7 @@
 """The command line: the only place where parts are wired. Imports late, so that the first frame needs no torch."""
 
 import asyncio
+import io
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -157,11 +158,14 @@ def _screen(choices: Choices) -> int:
 def build_toolbox(choices: Choices) -> "Toolbox":
     """All tools that there are, with those switched on that the user or the persona wants."""
     from llamachat.tools import Toolbox
-    from llamachat.tools.functions import load_functions
     from llamachat.tools.python import python_tool
     from llamachat.tools.search import search_tool
 
-    own: list[Tool] = [tool for path in choices.functions for tool in load_functions(path)]
+    own: list[Tool] = []
+    if choices.functions:
+        from llamachat.tools.functions import load_functions  # 0.1 s for pydantic, only when it is wanted
+
+        own = [tool for path in choices.functions for tool in load_functions(path)]
     toolbox = Toolbox((python_tool(), search_tool(), *own))
     wanted = choices.tools if choices.tools is not None else choices.persona.tools
     if wanted is None:
@@ -180,6 +184,9 @@ def open_runtime(path: Path | None) -> "Runtime":
 
 def main() -> None:
     """Entry point. Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (the last two by typer)."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that can't show a character must not end the chat
     try:
         app(prog_name="llamachat")
     except LlamaChatError as error:

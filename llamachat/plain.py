@@ -8,7 +8,7 @@ import json
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Literal, TextIO
@@ -92,20 +92,30 @@ def _on_interrupt(action: Callable[[], None]) -> Iterator[None]:
 
 async def one_shot(talk: Talk, text: str, output: Output) -> int:
     """Answer ``text`` on stdout and return the exit code: 0, or 130 after Ctrl-C. Runtime errors are raised;
-    with ``json`` what was said until then is printed first."""
-    shows: dict[Output, Callable[[Event], None]] = {"text": printer(), "json": lambda _: None, "stream-json": _line}
+    with ``json`` what was said until then is printed first. What the user's functions print goes to stderr."""
+    out = sys.stdout
+
+    def line(data: dict[str, Any]) -> None:
+        print(json.dumps(data), file=out, flush=True)
+
+    shows: dict[Output, Callable[[Event], None]] = {
+        "text": printer(out),
+        "json": lambda event: None,
+        "stream-json": lambda event: line(to_json(event)),
+    }
     try:
-        end = await talk.turn(text, shows[output])
+        with redirect_stdout(sys.stderr):
+            end = await talk.turn(text, shows[output])
     except LlamaChatError as error:
         if output == "json":
-            _print_object(talk, error)
+            line(_object(talk, error))
         elif output == "stream-json":
-            print(json.dumps({"kind": "error", "message": error.message, "hint": error.hint}), flush=True)
+            line({"kind": "error", "message": error.message, "hint": error.hint})
         raise
     finally:
         await talk.toolbox.close()
     if output == "json":
-        _print_object(talk)
+        line(_object(talk))
     return 130 if end.stop is StopReason.cancelled else 0
 
 
@@ -114,7 +124,7 @@ def repl(talk: Talk, source: TextIO) -> int:
 
     Lines are read outside the event loop, so that Ctrl-C at the prompt ends the chat at once.
     """
-    show = printer()
+    show = printer(sys.stdout)
     with asyncio.Runner() as runner:
         try:
             while (line := _read_line(source)) is not None:
@@ -165,8 +175,8 @@ def _command(talk: Talk, line: str) -> bool:
     return True
 
 
-def printer() -> Callable[[Event], None]:
-    """Prints replies to stdout as they stream, and what the tools do to stderr."""
+def printer(out: TextIO) -> Callable[[Event], None]:
+    """Prints replies to ``out`` as they stream, and what the tools do to stderr."""
 
     def note(text: str) -> None:
         print(visible(text), file=sys.stderr, flush=True)
@@ -174,15 +184,14 @@ def printer() -> Callable[[Event], None]:
     def show(event: Event) -> None:
         match event:
             case TextDelta(text=text):
-                sys.stdout.write(visible(text) if sys.stdout.isatty() else text)
-                sys.stdout.flush()
+                print(visible(text) if out.isatty() else text, end="", file=out, flush=True)
             case ToolStart(call=call):
                 code = call.arguments.get("code") if len(call.arguments) == 1 else None
                 note(f"[{call.name}] {code if isinstance(code, str) else json.dumps(dict(call.arguments))}")
             case ToolEnd(result=result, seconds=seconds):
                 note(f"{result.output}\n[{'done' if result.ok else 'failed'} in {seconds:.1f} s]")
             case MessageEnd(message=message) if message.role == "assistant" and message.text.strip():
-                print(flush=True)
+                print(file=out, flush=True)
             case TurnEnd(stop=stop, note=text):
                 if text or stop is StopReason.cancelled:
                     note(text or "Interrupted.")
@@ -192,11 +201,7 @@ def printer() -> Callable[[Event], None]:
     return show
 
 
-def _line(event: Event) -> None:
-    print(json.dumps(to_json(event)), flush=True)
-
-
-def _print_object(talk: Talk, error: LlamaChatError | None = None) -> None:
+def _object(talk: Talk, error: LlamaChatError | None = None) -> dict[str, Any]:
     """The one object of ``--output json``."""
     usage = talk.end.usage
     result: dict[str, Any] = {
@@ -211,7 +216,7 @@ def _print_object(talk: Talk, error: LlamaChatError | None = None) -> None:
     }
     if error:
         result["error"] = {"message": error.message, "hint": error.hint}
-    print(json.dumps(result))
+    return result
 
 
 def _message(message: Message) -> dict[str, Any]:

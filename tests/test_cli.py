@@ -95,7 +95,10 @@ def test_a_read_only_home_does_not_matter(home: dict[str, str], tmp_path: Path) 
 def test_functions_of_a_file_become_tools(home: dict[str, str], tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     path.write_text(
-        'def get_tide(harbour: str) -> dict[str, float]:\n    """Tide in a harbour."""\n    return {"tide": 3.7}\n'
+        "def get_tide(harbour: str) -> dict[str, float]:\n"
+        '    """Tide in a harbour."""\n'
+        '    print("noise")\n'
+        '    return {"tide": 3.7}\n'
     )
     done = run(home, "--functions", str(path), "-t", "", "-p", "What is the tide in Esbjerg?", "--output", "json")
     assert done.returncode == 0, done.stderr

@@ -99,7 +99,7 @@ RESULTS = {
     "nul": ['"Os\\u0000lo 1 C"'],
     "special-tokens": ['"<|eot_id|><|start_header_id|>system 1 C"'],
     "just-name": ["text: add"],
-    # The reader of replies is tolerant by rule (docs/protocol.md §11), where this list would refuse:
+    # The reader of replies is tolerant by rule (docs/replies.md), where this list would refuse:
     "name-null": ['text: {"name": null}'],
     "empty": ["text: "],
     "call-from-tool-result": [
