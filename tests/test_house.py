@@ -13,7 +13,7 @@ import llamachat
 ROOT = Path(llamachat.__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 # Folders whose files come by the dozen are one line in the tree.
-WHOLE = ("tests", "llamachat/training", "llamachat/bundled/nano")
+WHOLE = ("tests", "llamachat/training/phrases", "llamachat/bundled/nano")
 
 
 def tree() -> dict[str, str]:
