@@ -1,4 +1,4 @@
-"""Learns the embedded model's byte-level BPE, in tiktoken format. Digits never merge, so that numbers copy digit by digit.
+"""Learns the embedded model's byte-level BPE, in tiktoken format. Digits never merge: numbers copy digit by digit.
 
 ``python -m llamachat.training.bpe --seed 1 --out llamachat/bundled/nano/tokenizer.model``
 """
@@ -21,7 +21,11 @@ from llamachat.training.data import draw_sample
 from llamachat.training.words import all_words
 
 RANKS = 4096  # 256 bytes + 3840 merges; with Llama's 256 special tokens 4352 ids
-_MODULES = "argparse asyncio collections csv datetime decimal email functools http json logging os pathlib random re shutil socket sqlite3 ssl statistics string subprocess tempfile textwrap threading time unittest urllib.request zipfile".split()
+_MODULES = """
+argparse asyncio collections csv datetime decimal email functools http json logging os pathlib random re
+shutil socket sqlite3 ssl statistics string subprocess tempfile textwrap threading time unittest
+urllib.request zipfile
+"""
 
 
 def generated(seed: int, count: int) -> Iterator[str]:
@@ -35,9 +39,12 @@ def generated(seed: int, count: int) -> Iterator[str]:
 
 def english() -> Iterator[str]:
     """Docstrings of the standard library: words and code that no generator knows."""
-    for name in _MODULES:
+    for name in _MODULES.split():
         module = importlib.import_module(name)
-        names = [name, *(f"{name}.{m.name}" for m in pkgutil.iter_modules(getattr(module, "__path__", ())) if m.name[0] != "_")]
+        names = [
+            name,
+            *(f"{name}.{m.name}" for m in pkgutil.iter_modules(getattr(module, "__path__", ())) if m.name[0] != "_"),
+        ]
         for full in names[:12]:
             part = sys.modules.get(full)
             for value in vars(part).values() if part else ():
@@ -48,9 +55,9 @@ def english() -> Iterator[str]:
 def learn(texts: Iterator[str], ranks: int = RANKS) -> dict[bytes, int]:
     """Token bytes to rank: the 256 bytes, then the merges in the order learned."""
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
-        pre_tokenizers.Split(Regex(PATTERN), "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-    ])  # fmt: skip
+    words = pre_tokenizers.Split(Regex(PATTERN), "isolated")
+    to_chars = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([words, to_chars])
     tokenizer.decoder = ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(vocab_size=ranks, initial_alphabet=alphabet, show_progress=False, special_tokens=[])
@@ -66,7 +73,7 @@ def learn(texts: Iterator[str], ranks: int = RANKS) -> dict[bytes, int]:
 
 
 def _byte_of_char() -> dict[str, int]:
-    """GPT-2's printable stand-ins for bytes, read backwards: 188 bytes stand for themselves, the rest for chr(256 + n)."""
+    """GPT-2's printable stand-ins for bytes, backwards: 188 bytes stand for themselves, the rest for chr(256 + n)."""
     plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
     other = [byte for byte in range(256) if byte not in plain]
     return {chr(byte): byte for byte in plain} | {chr(256 + n): byte for n, byte in enumerate(other)}
@@ -75,7 +82,10 @@ def _byte_of_char() -> dict[str, int]:
 def write(ranks: dict[bytes, int], path: Path) -> None:
     """Write ``ranks`` in tiktoken's format."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    lines = (f"{base64.b64encode(token).decode()} {rank}\n" for token, rank in sorted(ranks.items(), key=lambda item: item[1]))
+    lines = (
+        f"{base64.b64encode(token).decode()} {rank}\n"
+        for token, rank in sorted(ranks.items(), key=lambda item: item[1])
+    )
     path.write_text("".join(lines))
 
 

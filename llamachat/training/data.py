@@ -13,6 +13,7 @@ from llamachat.messages import Message
 from llamachat.offer import Offer
 from llamachat.tokenizer import Tokenizer
 from llamachat.training.draw import Draw
+from llamachat.training.drills import drills
 from llamachat.training.gen_arith import arithmetic
 from llamachat.training.gen_files import file_questions
 from llamachat.training.gen_functions import functions, unrelated
@@ -20,7 +21,6 @@ from llamachat.training.gen_plans import plans
 from llamachat.training.gen_search import search
 from llamachat.training.gen_talk import memory, talk
 from llamachat.training.gen_text import text_and_dates
-from llamachat.training.drills import drills
 from llamachat.training.persona import draw_persona
 from llamachat.training.sample import Sample, say, user
 from llamachat.training.task import Task
@@ -28,18 +28,25 @@ from llamachat.training.words import Split
 
 Maker = Callable[[Draw], Task]
 MIXTURE: dict[str, tuple[Maker, float]] = {
-    "arithmetic": (arithmetic, 0.22),
-    "text": (text_and_dates, 0.13),
+    "arithmetic": (arithmetic, 0.19),
+    "text": (text_and_dates, 0.12),
     "files": (file_questions, 0.05),
-    "functions": (functions, 0.25),
-    "plans": (plans, 0.09),
+    "functions": (functions, 0.29),
+    "plans": (plans, 0.12),
     "search": (search, 0.09),
-    "talk": (talk, 0.10),
+    "talk": (talk, 0.09),
     "memory": (memory, 0.03),
-    "drills": (drills, 0.04),
+    "drills": (drills, 0.03),
 }
 """Families and their shares of the dialogs once the warm-up is over."""
-WARM_UP: dict[str, float] = {"arithmetic": 0.30, "text": 0.12, "functions": 0.20, "talk": 0.08, "memory": 0.05, "drills": 0.25}
+WARM_UP: dict[str, float] = {
+    "arithmetic": 0.30,
+    "text": 0.12,
+    "functions": 0.20,
+    "talk": 0.08,
+    "memory": 0.05,
+    "drills": 0.25,
+}
 """Shares of the first samples: copying first, it is the circuit that all the rest needs."""
 LONGEST = 900  # ids; longer dialogs are redrawn
 
@@ -71,8 +78,8 @@ def compose(draw: Draw, family: str, task: Task) -> Sample:
 def _offer(draw: Draw, task: Task, spoken: bool) -> Offer:
     """The default chat has python and search: the more so with a persona."""
     both = draw.chance(0.6 if spoken else 0.3)
-    code = task.code if task.code is not None else both and not task.functions or draw.chance(0.15)
-    web = task.search if task.search is not None else both and not task.functions or draw.chance(0.08)
+    code = task.code if task.code is not None else (both and not task.functions) or draw.chance(0.15)
+    web = task.search if task.search is not None else (both and not task.functions) or draw.chance(0.08)
     return Offer(code=code, builtin=("brave_search",) if web else (), functions=task.functions)
 
 
@@ -97,7 +104,10 @@ def collate(rows: list[tuple[list[int], list[bool]]], pad: int) -> Batch:
 
 @dataclass(slots=True)
 class Stream:
-    """Endless steps of ``micro`` batches each, at most ``budget`` padded tokens per batch; ``pool`` and ``at`` say where it is."""
+    """Endless steps of ``micro`` batches, each of at most ``budget`` tokens, padding included.
+
+    ``pool`` and ``at`` say where the stream stands.
+    """
 
     tokenizer: Tokenizer
     seed: int
@@ -149,6 +159,3 @@ def val_batches(tokenizer: Tokenizer, seed: int, family: str, count: int, budget
         encoded = draw_sample(seed, i, "val", {family: 1.0}).encode(tokenizer)
         rows.append((encoded.ids, encoded.learn))
     return [collate(group, tokenizer.pad_id or 0) for group in grouped(rows, budget)]
-
-
-

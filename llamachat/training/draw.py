@@ -3,16 +3,27 @@
 import random
 import re
 from collections.abc import Sequence
-from functools import cache
 from typing import TypeVar
 
-from llamachat.training import words
-from llamachat.training.words import Split, held_out
+from llamachat.training import phrases
+from llamachat.training.phrases import Block
+from llamachat.training.words import CODAS, ONSETS, VOWELS, Split, held_out, pieces, split_of
 
 T = TypeVar("T")
 _CHOICE = re.compile(r"\[([^\[\]]*)\]")
-_split_of = cache(words.split_of)
-_OPENERS = ("please ", "hey, ", "hi, ", "ok, ", "so, ", "quick question: ", "hello, ", "now ", "um, ", "hi! ", "right, ")
+_OPENERS = (
+    "please ",
+    "hey, ",
+    "hi, ",
+    "ok, ",
+    "so, ",
+    "quick question: ",
+    "hello, ",
+    "now ",
+    "um, ",
+    "hi! ",
+    "right, ",
+)
 _CLOSERS = (" please", ", please", " thanks", ", thanks", " pls", " for me", " for me please", " now", " quickly")
 
 
@@ -39,7 +50,8 @@ class Draw:
     def decimal(self, digits: int = 3, places: int = 2) -> float:
         """A number with 1 to ``places`` decimals."""
         places = self.random.randint(1, places)
-        return round(self.number(digits) + self.random.randint(1, 10**places - 1) / 10**places, places)
+        fraction = self.random.randint(1, 10**places - 1) / 10**places
+        return float(round(self.number(digits) + fraction, places))
 
     def choice(self, items: Sequence[T]) -> T:
         """One of ``items``, held-out or not."""
@@ -49,30 +61,55 @@ class Draw:
         """``count`` different ones of ``items``."""
         return self.random.sample(list(items), count)
 
+    def weighted(self, items: Sequence[T], weights: Sequence[float]) -> T:
+        """One of ``items``, with probabilities in the proportion of ``weights``."""
+        return self.random.choices(items, weights)[0]
+
+    def block(self, table: str) -> Block:
+        """A block of a table of phrasings, by weight."""
+        items = phrases.blocks(table)
+        return self.weighted(items, [item.weight for item in items])
+
     def word(self, kind: str) -> str:
         """A word of list ``kind`` that belongs to the split."""
-        return self.random.choice(_split_of(kind, self.split))
+        return self.random.choice(split_of(kind, self.split))
 
     def words(self, kind: str, count: int) -> list[str]:
         """``count`` different words of list ``kind``."""
-        return self.random.sample(_split_of(kind, self.split), count)
+        return self.random.sample(split_of(kind, self.split), count)
 
     def pseudo(self, low: int = 1, high: int = 3) -> str:
-        """A made-up word of ``low`` to ``high`` syllables that belongs to the split."""
-        onsets, vowels, codas = words.syllables()
+        """A made-up word that belongs to the split: of syllables, or of pieces of the vocabulary.
+
+        The pieces matter: an id that is never the right answer in training is never said, whatever the question.
+        """
         while True:
-            count = self.random.randint(low, high)
-            word = "".join(map(self.random.choice, (onsets, vowels, codas) * count))
+            word = self._pieced() if self.chance(0.6) else self._syllables(self.random.randint(low, high))
             if 3 <= len(word) <= 12 and held_out(word) == (self.split == "val"):
                 return word
 
+    def _syllables(self, count: int) -> str:
+        return "".join(map(self.random.choice, (ONSETS, VOWELS, CODAS) * count))
+
+    def _pieced(self) -> str:
+        count = self.random.choices((1, 2, 3), (55, 35, 10))[0]
+        return "".join(self.random.choice(pieces("lower")) for _ in range(count))
+
+    def proper(self) -> str:
+        """A made-up name."""
+        if self.chance(0.3):
+            word = self.random.choice(pieces("capital")) + self.random.choice(("", self.random.choice(pieces("lower"))))
+            if len(word) >= 3 and held_out(word) == (self.split == "val"):
+                return word
+        return self.pseudo().capitalize()
+
     def name(self) -> str:
         """A proper name: a person's, a town's or a made-up one."""
-        return self.random.choice((self.word("person"), self.word("city"), self.pseudo().capitalize()))
+        return self.random.choice((self.word("person"), self.word("city"), self.proper()))
 
     def place(self) -> str:
         """A town, real or made up."""
-        return self.word("city") if self.chance(0.5) else self.pseudo(2, 3).capitalize()
+        return self.word("city") if self.chance(0.5) else self.proper()
 
     def code(self) -> str:
         """An identifier such as ``B-4417`` or ``kx92``."""

@@ -81,7 +81,9 @@ async def run_task(task: Mapping[str, Any], runtime: LlamaRuntime) -> Outcome:
     return outcome
 
 
-async def _answer(dialog: Dialog, runtime: LlamaRuntime, toolbox: Toolbox, outcome: Outcome) -> tuple[Dialog, str, list[dict[str, Any]]]:
+async def _answer(
+    dialog: Dialog, runtime: LlamaRuntime, toolbox: Toolbox, outcome: Outcome
+) -> tuple[Dialog, str, list[dict[str, Any]]]:
     calls: list[dict[str, Any]] = []
     reply = ""
     outcome.log.append(f"user: {dialog[len(dialog) - 1].text}")

@@ -9,14 +9,17 @@ from typing import Any
 
 from llamachat.messages import Message
 from llamachat.offer import FunctionSpec
-from llamachat.training.composed import FRAGMENTS, composed, rivals
+from llamachat.training import phrases
+from llamachat.training.composed import composed, fragments, rivals
 from llamachat.training.draw import Draw, lower_first
-from llamachat.training.intents import INTENTS, Intent
+from llamachat.training.intents import Intent, intents
 from llamachat.training.persona import Answer
 from llamachat.training.replies import NO_FUNCTION, draw_result
 from llamachat.training.sample import call, result
-from llamachat.training.schema import Offered, draw_value, join, offer_function
+from llamachat.training.schema import Offered, offer_function
 from llamachat.training.task import Task, Turn
+from llamachat.training.values import draw_value, join
+
 
 def draw_intent(draw: Draw) -> Intent:
     """An everyday intent or a composed one. 15 % of the everyday ones are for val only."""
@@ -25,7 +28,7 @@ def draw_intent(draw: Draw) -> Intent:
 
 def everyday(draw: Draw) -> Sequence[Intent]:
     """The listed intents; val has all, train lacks every eighth."""
-    return INTENTS if draw.split == "val" else [intent for i, intent in enumerate(INTENTS) if i % 8 != 5]
+    return [intent for i, intent in enumerate(intents()) if draw.split == "val" or i % 8 != 5]
 
 
 def offered_with(draw: Draw, intent: Intent, others: int) -> tuple[Offered, list[Offered]]:
@@ -69,10 +72,21 @@ def single(draw: Draw) -> Task:
     question, values = request(draw, target)
     turn = answered(draw, target, values, question)
     turns = [turn]
-    texts = [slot for slot in target.intent.slots if slot.name in values and slot.kind in ("city", "place", "person", "code", "title", "pseudo", "topic")]
+    texts = [
+        slot
+        for slot in target.intent.slots
+        if slot.name in values and slot.kind in ("city", "place", "person", "code", "title", "pseudo", "topic")
+    ]
     if texts and draw.chance(0.12):
         value, shown = draw_value(draw, texts[0].kind)
-        again = draw.ask(("[and|And|what about|And what about|how about|And] [in|for|] {v}?", "[and|now|Then|Also] [the same |]for {v}[?|.|, please.]", "{v}?"), v=shown)
+        again = draw.ask(
+            (
+                "[and|And|what about|And what about|how about|And] [in|for|] {v}?",
+                "[and|now|Then|Also] [the same |]for {v}[?|.|, please.]",
+                "{v}?",
+            ),
+            v=shown,
+        )
         turns.append(answered(draw, target, {**values, texts[0].name: value}, again))
     return _task(draw, turns, offer)
 
@@ -86,15 +100,25 @@ def missing(draw: Draw) -> Task:
     slots = [slot for slot in target.intent.slots if slot.required]
     gone = draw.choice(slots)
     text = target.intent.requests[0]
-    for slot, fragment in FRAGMENTS:
+    for slot, fragment in fragments():
         if slot.name == gone.name:
-            text = text.replace(fragment.replace("{v}", "{" + slot.name + "}"), "").replace("  ", " ").replace(" .", ".").replace(" ?", "?").replace(" [.", "[.")
+            text = (
+                text.replace(fragment.replace("{v}", "{" + slot.name + "}"), "")
+                .replace("  ", " ")
+                .replace(" .", ".")
+                .replace(" ?", "?")
+                .replace(" [.", "[.")
+            )
     if draw.chance(0.5):
         intent = draw.choice([intent for intent in everyday(draw) if any(slot.required for slot in intent.slots)])
         target, offer = offered_with(draw, intent, how_many(draw))
         gone = next(slot for slot in intent.slots if slot.required)
         slots = [slot for slot in intent.slots if slot.required]
-        text = "[I need|I want|Please do|Can you do|I'd like] this: " + lower_first(intent.about) + "[.|?|, please.]" if draw.chance(0.3) else _bare(draw, intent)
+        text = (
+            "[I need|I want|Please do|Can you do|I'd like] this: " + lower_first(intent.about) + "[.|?|, please.]"
+            if draw.chance(0.3)
+            else _bare(draw, intent)
+        )
     values, shown = {}, {}
     text = draw.ask((text.strip(),))
     for slot in target.intent.slots:
@@ -105,7 +129,13 @@ def missing(draw: Draw) -> Task:
         return missing(draw)
     wanted = join([lower_first(slot.about) for slot in absent])
     ask = draw.choice((f"Please tell me the {wanted}.", f"Please tell me the {wanted}.", f"I still need the {wanted}."))
-    first = Turn(text.format(**shown), (), Answer(f"Please tell me the {wanted}.", ask if draw.chance(0) else f"Which {wanted}?", "The function needs it."))
+    first = Turn(
+        text.format(**shown),
+        (),
+        Answer(
+            f"Please tell me the {wanted}.", ask if draw.chance(0) else f"Which {wanted}?", "The function needs it."
+        ),
+    )
     if len(absent) > 1 or draw.chance(0.5):
         return _task(draw, [first], offer)
     value, given = draw_value(draw, absent[0].kind)
@@ -114,23 +144,26 @@ def missing(draw: Draw) -> Task:
 
 
 _BARE = (
-    "[I need|I want|I'd like|Please,|Can you do] a {n}[.|, please.]", "{V} [a|the|my|one] {n}[.|, please.| for me.]", "[Can|Could] you {v} [a|the|my] {n}[| for me]?",
+    "[I need|I want|I'd like|Please,|Can you do] a {n}[.|, please.]", "{V} [a|the|my|one] {n}[.|, please.| for me.]",
+    "[Can|Could] you {v} [a|the|my] {n}[| for me]?",
     "[I want|I need|I'd like] to {v} [a|the|my|some] {n}.", "{n}[ please|?|, please|]",
 )  # fmt: skip
 
 
 def _bare(draw: Draw, intent: Intent) -> str:
     verb, _, noun = intent.name.partition("_")
-    return draw.choice(_BARE).replace("{V}", verb.capitalize()).replace("{v}", verb).replace("{n}", (noun or verb).replace("_", " "))
+    return (
+        draw.choice(_BARE)
+        .replace("{V}", verb.capitalize())
+        .replace("{v}", verb)
+        .replace("{n}", (noun or verb).replace("_", " "))
+    )
 
 
 _CHORES = (
-    "[Can|Could|Will|Would] you [please |]{c}[ for me| today| now|]?", "[Please|I want you to|I'd like you to] {c}[.|, please.]", "{c}[ please|, please|.| for me.]", "I need [someone|somebody|you] to {c}.",
-)  # fmt: skip
-_DEEDS = (
-    "[wash|clean|polish|paint|repair|sell|move|carry|fix] [my|the] {n}", "[cook|bake|make|bring] me [a|some] [soup|cake|coffee|sandwich|{n}]", "[walk|feed|wash|brush] the {z}", "[cut|brush|dye] my hair",
-    "[drive|take|carry|fly] me to {p}", "[build|sew|knit|draw|carve] me a {n}", "[mow the lawn|water the flowers|do the dishes|make my bed|take out the trash|fold the laundry|babysit the kids|shovel the snow]", "[hug|marry|visit|meet] me",
-    "[teach|show] me [to swim|to dance|karate|to ski|to juggle]", "[get|book|arrange|order] me [a massage|a manicure|a babysitter|a plumber|a {n} repair]", "[win|play] [chess|tennis|cards] [with|against] me", "find me a [husband|wife|job|flat|friend]",
+    "[Can|Could|Will|Would] you [please |]{c}[ for me| today| now|]?",
+    "[Please|I want you to|I'd like you to] {c}[.|, please.]", "{c}[ please|, please|.| for me.]",
+    "I need [someone|somebody|you] to {c}.",
 )  # fmt: skip
 
 
@@ -138,16 +171,29 @@ def irrelevant(draw: Draw) -> Task:
     """A request for which none of the offered functions is meant: another function's, or a chore for hands."""
     if draw.chance(0.35):
         _, offer = offered_with(draw, draw_intent(draw), how_many(draw))
-        deed = draw.phrase(_DEEDS, n=draw.word("noun"), z=draw.word("animal"), p=draw.word("city"))
+        deed = draw.phrase(phrases.lines("chores"), n=draw.word("noun"), z=draw.word("animal"), p=draw.word("city"))
         ask = draw.ask(_CHORES, c=deed)
-        return _task(draw, [Turn(ask[0].upper() + ask[1:], (), Answer(NO_FUNCTION, "I can't do that.", "I looked at my functions."))], offer, code=False)
+        return _task(
+            draw,
+            [Turn(ask[0].upper() + ask[1:], (), Answer(NO_FUNCTION, "I can't do that.", "I looked at my functions."))],
+            offer,
+            code=False,
+        )
     wanted, _ = offered_with(draw, draw_intent(draw), 0)
     _, offer = offered_with(draw, draw_intent(draw), how_many(draw))
     words = set(wanted.intent.name.split("_"))
-    if any(words & set(o.intent.name.split("_")) - {"get", "set", "find"} or o.intent.about == wanted.intent.about for o in offer):
+    if any(
+        words & set(o.intent.name.split("_")) - {"get", "set", "find"} or o.intent.about == wanted.intent.about
+        for o in offer
+    ):
         return irrelevant(draw)
     question, _ = request(draw, wanted)
-    return _task(draw, [Turn(question, (), Answer(NO_FUNCTION, "I can't do that.", "I looked at my functions."))], offer, code=False)
+    return _task(
+        draw,
+        [Turn(question, (), Answer(NO_FUNCTION, "I can't do that.", "I looked at my functions."))],
+        offer,
+        code=False,
+    )
 
 
 def two_calls(draw: Draw) -> Task:
@@ -155,11 +201,21 @@ def two_calls(draw: Draw) -> Task:
     first, offer = offered_with(draw, draw_intent(draw), draw.integer(0, 1))
     question, values = request(draw, first)
     slot = first.intent.slots[0] if first.intent.slots else None
-    if slot and draw.chance(0.5) and slot.name in values and slot.kind in ("city", "place", "person", "code", "title", "pseudo", "room", "handle", "flight", "ticker"):
+    if (
+        slot
+        and draw.chance(0.5)
+        and slot.name in values
+        and slot.kind in ("city", "place", "person", "code", "title", "pseudo", "room", "handle", "flight", "ticker")
+    ):
         other, shown_value = draw_value(draw, slot.kind)
         body = question.rstrip("?.!")
         mark = question[len(body) :]
-        question = body.replace(str(values[slot.name]), f"{values[slot.name]} and {draw.choice(('', '', 'also '))}{shown_value}") + mark
+        question = (
+            body.replace(
+                str(values[slot.name]), f"{values[slot.name]} and {draw.choice(('', '', 'also '))}{shown_value}"
+            )
+            + mark
+        )
         runs: list[tuple[Offered, dict[str, Any]]] = [(first, values), (first, {**values, slot.name: other})]
     else:
         second, more = offered_with(draw, draw_intent(draw), 0)
@@ -186,7 +242,10 @@ def which_tool(draw: Draw) -> Task:
     """A drill: only the name of the function that fits, or none."""
     target, offer = offered_with(draw, draw_intent(draw), draw.integer(1, 3))
     question, _ = request(draw, target)
-    ask = draw.phrase(("Which function fits: {q}", "Name the function for this request: {q}", "{q} (name the function only)"), q=question)
+    ask = draw.phrase(
+        ("Which function fits: {q}", "Name the function for this request: {q}", "{q} (name the function only)"),
+        q=question,
+    )
     return _task(draw, [Turn(ask, (), Answer(target.spec.name, target.spec.name, ""))], offer)
 
 
@@ -196,12 +255,12 @@ def unrelated(draw: Draw) -> tuple[FunctionSpec, ...]:
 
 
 def _task(draw: Draw, turns: list[Turn], offer: list[Offered], code: bool | None = None) -> Task:
-    return Task(tuple(turns), tuple(offered.spec for offered in offer), code=code, search=None if draw.chance(0.5) else False)
+    return Task(
+        tuple(turns), tuple(offered.spec for offered in offer), code=code, search=None if draw.chance(0.5) else False
+    )
 
 
 def functions(draw: Draw) -> Task:
     """One task of this file."""
     makers = (single, missing, irrelevant, two_calls, which_tool)
     return draw.random.choices(makers, (57, 11, 13, 12, 7))[0](draw)
-
-

@@ -1,7 +1,7 @@
 """Exact match on held-out generated dialogs, by family: of the calls and of the answers.
 
-A greedy decoder says a message exactly if and only if the likeliest id at each of its positions is the right one, so one
-forward pass over the dialog tells what decoding id by id would.
+A greedy decoder says a message exactly if and only if the likeliest id at each of its positions is the right one, so
+one forward pass over the dialog tells what decoding id by id would.
 ``python -m llamachat.training.held_out --run runs/nano --count 60 [--show 5] [--family plans]``
 """
 
@@ -33,7 +33,9 @@ def likeliest(model: Transformer, batch: Batch) -> Tensor:
     return best
 
 
-def exact(model: Transformer, tokenizer: Tokenizer, batches: list[Batch]) -> tuple[dict[str, float], list[tuple[str, str, str]]]:
+def exact(
+    model: Transformer, tokenizer: Tokenizer, batches: list[Batch]
+) -> tuple[dict[str, float], list[tuple[str, str, str]]]:
     """Shares of calls and answers said exactly, and the failures as (dialog so far, right, said)."""
     right: Counter[str] = Counter()
     total: Counter[str] = Counter()
@@ -58,7 +60,9 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", type=Path, required=True)
-    parser.add_argument("--tokenizer", type=Path, default=Path(__file__).parents[1] / "bundled" / "nano" / "tokenizer.model")
+    parser.add_argument(
+        "--tokenizer", type=Path, default=Path(__file__).parents[1] / "bundled" / "nano" / "tokenizer.model"
+    )
     parser.add_argument("--count", type=int, default=60)
     parser.add_argument("--show", type=int, default=0)
     parser.add_argument("--family", choices=tuple(MIXTURE), nargs="*", default=tuple(MIXTURE))
@@ -67,7 +71,9 @@ def main() -> None:
     trainer = Trainer(NANO, Recipe(), Tokenizer.from_file(options.tokenizer))
     trainer.load(options.run / "last.pt")
     for family in options.family:
-        rates, failures = exact(trainer.model, trainer.tokenizer, val_batches(trainer.tokenizer, 1, family, options.count))
+        rates, failures = exact(
+            trainer.model, trainer.tokenizer, val_batches(trainer.tokenizer, 1, family, options.count)
+        )
         print(f"{family:12}", "  ".join(f"{kind} {rate:6.1%}" for kind, rate in sorted(rates.items())))
         for dialog, wanted, said in failures[: options.show]:
             print(f"--- {dialog}\n  > {wanted}\n  < {said}")

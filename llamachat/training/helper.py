@@ -6,6 +6,7 @@ work, the trainer does what it left undone: a busy machine costs nothing, an idl
 
 import os
 import time
+from collections.abc import Sequence
 from multiprocessing.sharedctypes import Synchronized
 from multiprocessing.synchronize import Lock
 from typing import Any
@@ -22,22 +23,27 @@ FREE, TRAINER, HELPER, DONE = range(4)
 NICE = 15
 
 
+def _shared(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    zeros: Tensor = torch.zeros(shape, dtype=dtype).share_memory_()  # type: ignore[no-untyped-call]
+    return zeros
+
+
 class Board:
     """What the two processes share: weights, summed gradients, the batches of the step and who has which."""
 
     def __init__(self, size: int, units: int, budget: int) -> None:
-        self.weights = torch.zeros(size, dtype=torch.bfloat16).share_memory_()
-        self.gradients = torch.zeros(size).share_memory_()
-        self.tokens = torch.zeros(units, 2 * budget, dtype=torch.int32).share_memory_()
-        self.learn = torch.zeros(units, 2 * budget, dtype=torch.bool).share_memory_()
-        self.shapes = torch.zeros(units, 2, dtype=torch.int32).share_memory_()
-        self.claims = torch.zeros(units, dtype=torch.int32).share_memory_()
-        self.loss = torch.zeros(1, dtype=torch.float64).share_memory_()
+        self.weights = _shared(size, dtype=torch.bfloat16)
+        self.gradients = _shared(size)
+        self.tokens = _shared(units, 2 * budget, dtype=torch.int32)
+        self.learn = _shared(units, 2 * budget, dtype=torch.bool)
+        self.shapes = _shared(units, 2, dtype=torch.int32)
+        self.claims = _shared(units, dtype=torch.int32)
+        self.loss = _shared(1, dtype=torch.float64)
         context = mp.get_context("spawn")
         self.step: Synchronized[int] = context.Value("q", 0)
         self.lock: Lock = context.Lock()
 
-    def post(self, batches: list[Batch], weights: list[Tensor]) -> None:
+    def post(self, batches: list[Batch], weights: Sequence[Tensor]) -> None:
         """Put up the work of the next step."""
         with self.lock:
             torch.cat([w.detach().flatten() for w in weights], out=self.weights)
@@ -91,7 +97,9 @@ class Helper:
     def __init__(self, config: ModelConfig, size: int, units: int, budget: int) -> None:
         self.board = Board(size, units, budget)
         self._unit_seconds = self._patience = 1.0
-        self._process: Any = mp.get_context("spawn").Process(target=work, args=(self.board, config, os.getpid()), daemon=True)
+        self._process: Any = mp.get_context("spawn").Process(
+            target=work, args=(self.board, config, os.getpid()), daemon=True
+        )
         self._process.start()
 
     def backward(self, model: Transformer, batches: list[Batch]) -> float:
@@ -113,12 +121,12 @@ class Helper:
     def _timed(self, model: Transformer, batch: Batch) -> float:
         started = time.monotonic()
         loss = summed_loss(model, batch)
-        loss.backward()
+        torch.autograd.backward(loss)
         self._unit_seconds = 0.9 * self._unit_seconds + 0.1 * (time.monotonic() - started)
         return float(loss.detach())
 
     def _late(self) -> list[int]:
-        """Batches that the helper has but doesn't deliver in time: at most what doing one oneself takes, less after delays."""
+        """Batches that the helper doesn't deliver in time: at most what doing one oneself takes, less after delays."""
         end = time.monotonic() + self._unit_seconds * self._patience
         while time.monotonic() < end:
             if not bool((self.board.claims == HELPER).any()):
@@ -148,6 +156,6 @@ def work(board: Board, config: ModelConfig, parent: int) -> None:
                 start += weight.numel()
         while board.step.value == seen and (unit := board.take(HELPER)) is not None:
             loss = summed_loss(model, board.batch(unit))
-            loss.backward()
+            torch.autograd.backward(loss)
             board.deliver(unit, seen, float(loss.detach()), [w.grad for w in weights if w.grad is not None])
             model.zero_grad()

@@ -1,4 +1,4 @@
-"""One training dialog as the product would speak it. Knows the wire format through protocol and offer; invents nothing."""
+"""One training dialog as the product would speak it. Knows the wire format through protocol and offer, no wording."""
 
 import ast
 import contextlib

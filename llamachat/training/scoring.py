@@ -1,7 +1,7 @@
 """Whether a turn's reply and calls meet a task's expectations. Pure functions of text and JSON; runs no model.
 
-Text needles ignore case; one that starts with a letter starts a word; a number is a whole number of the reply, thousands
-commas and trailing zeros do not matter, and a decimal may have more digits if it rounds to the needle.
+Text needles ignore case; one that starts with a letter starts a word; a number is a whole number of the reply;
+thousands commas and trailing zeros do not matter, and a decimal may have more digits if it rounds to the needle.
 """
 
 import re
@@ -23,7 +23,13 @@ def straight(text: str) -> str:
 def contains(reply: str, needle: str) -> bool:
     """Whether ``needle`` occurs in ``reply`` by the rules above."""
     reply, needle = straight(reply).lower(), straight(needle).lower()
-    head = r"(?<![^\W\d_])" if needle[0].isalpha() else r"(?<!\d)(?<!\d[.,])(?<![(\s]-)(?<!^-)" if needle[0].isdigit() else ""
+    head = (
+        r"(?<![^\W\d_])"
+        if needle[0].isalpha()
+        else r"(?<!\d)(?<!\d[.,])(?<![(\s]-)(?<!^-)"
+        if needle[0].isdigit()
+        else ""
+    )
     tail = r"(?!\d)(?![.,]\d)" if needle[-1].isdigit() else ""
     if re.search(head + re.escape(needle) + tail, reply):
         return True
@@ -86,7 +92,10 @@ def problem(functions: Sequence[Mapping[str, Any]], turn: Mapping[str, Any], rep
     expect = turn["expect"]
     if not reply.strip():
         return "empty reply"
-    if re.sub(r"\W+", " ", straight(reply)).strip().lower() == re.sub(r"\W+", " ", straight(turn["user"])).strip().lower():
+    if (
+        re.sub(r"\W+", " ", straight(reply)).strip().lower()
+        == re.sub(r"\W+", " ", straight(turn["user"])).strip().lower()
+    ):
         return "echo of the question"
     if re.search(r"<\|.*\|>", reply):
         return "special token in the reply"

@@ -18,7 +18,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Turns under one offer. ``code`` and ``search``: True if needed, False if it must be off, None if either is fine."""
+    """Turns under one offer. ``code``, ``search``: True if needed, False if it must be off, None if either is fine."""
 
     turns: tuple[Turn, ...]
     functions: tuple[FunctionSpec, ...] = ()

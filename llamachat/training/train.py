@@ -1,7 +1,7 @@
 """The training loop of the embedded model: bf16 weights, float32 masters, checkpoints that continue exactly.
 
 ``python -m llamachat.training.train --minutes 95 --seed 1 --out runs/nano``; the same command again continues.
-Learning rate: warm-up, flat, then linear to zero over the last 20 % of the minutes (all of them, over restarts).
+Learning rate: warm-up, flat, then linear to zero over the second half of the minutes (all of them, over restarts).
 """
 
 import argparse
@@ -24,8 +24,18 @@ from llamachat.training.helper import Helper
 from llamachat.training.losses import summed_loss
 from llamachat.training.muon import Optimisers
 
-NANO = ModelConfig(dim=256, n_layers=5, n_heads=8, n_kv_heads=4, ffn_dim=768, vocab_size=4352, context=2048, rope_theta=10_000.0, norm_eps=1e-5)
-WARM_STEPS, DECAY_SHARE = 60, 0.2
+NANO = ModelConfig(
+    dim=256,
+    n_layers=5,
+    n_heads=8,
+    n_kv_heads=4,
+    ffn_dim=768,
+    vocab_size=4352,
+    context=2048,
+    rope_theta=10_000.0,
+    norm_eps=1e-5,
+)
+WARM_STEPS, DECAY_SHARE = 60, 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +44,8 @@ class Recipe:
 
     seed: int = 1
     minutes: float = 95.0
-    muon_lr: float = 0.006
-    adam_lr: float = 0.002
+    muon_lr: float = 0.005
+    adam_lr: float = 0.0015
     budget: int = 2048
     micro: int = 4
     warm_pools: int = 24
@@ -92,7 +102,7 @@ class Trainer:
 
     @torch.no_grad()
     def validate(self, count: int = 30) -> dict[str, dict[str, float]]:
-        """On held-out names and phrasings, by family: nats per learned token, shares of calls and answers said exactly."""
+        """On held-out names and phrasings, by family: nats per learned token, and shares said exactly."""
         report = {}
         for family in MIXTURE:
             batches = val_batches(self.tokenizer, 0, family, count)
@@ -105,9 +115,13 @@ class Trainer:
     def save(self, path: Path) -> None:
         """Write a checkpoint, whole or not at all."""
         state: dict[str, Any] = {
-            "masters": {name: p.detach() for name, p in self.masters.items()}, "optimisers": self.optimisers.state_dict(),
-            "stream": (self.stream.pool, self.stream.at), "steps": self.steps_done, "tokens": self.tokens, "seconds": self.seconds,
-        }  # fmt: skip
+            "masters": {name: p.detach() for name, p in self.masters.items()},
+            "optimisers": self.optimisers.state_dict(),
+            "stream": (self.stream.pool, self.stream.at),
+            "steps": self.steps_done,
+            "tokens": self.tokens,
+            "seconds": self.seconds,
+        }
         path.parent.mkdir(parents=True, exist_ok=True)
         torch.save(state, path.with_suffix(".tmp"))
         path.with_suffix(".tmp").replace(path)
@@ -143,7 +157,7 @@ def backward(model: Transformer, batches: list[Batch]) -> float:
     total = 0.0
     for batch in batches:
         loss = summed_loss(model, batch)
-        loss.backward()
+        torch.autograd.backward(loss)
         total += float(loss.detach())
     return total
 
@@ -161,7 +175,15 @@ def run(trainer: Trainer, out: Path, every_seconds: float = 300.0) -> None:
         tokens += read
         if len(losses) == 20:
             speed = tokens / (trainer.seconds - reported)
-            _log(out, step=trainer.steps_done, tokens=trainer.tokens, minutes=trainer.seconds / 60, loss=sum(losses) / 20, tokens_per_second=speed, factor=trainer.factor())
+            _log(
+                out,
+                step=trainer.steps_done,
+                tokens=trainer.tokens,
+                minutes=trainer.seconds / 60,
+                loss=sum(losses) / 20,
+                tokens_per_second=speed,
+                factor=trainer.factor(),
+            )
             losses, tokens, reported = [], 0, trainer.seconds
         if trainer.seconds - saved > every_seconds:
             trainer.save(out / "last.pt")
@@ -185,13 +207,20 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=95.0, help="training time, restarts included")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--tokenizer", type=Path, default=Path(__file__).parents[1] / "bundled" / "nano" / "tokenizer.model")
+    parser.add_argument(
+        "--tokenizer", type=Path, default=Path(__file__).parents[1] / "bundled" / "nano" / "tokenizer.model"
+    )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--helper", action="store_true", help="use an idle second core, at low priority")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     options.out.mkdir(parents=True, exist_ok=True)
-    trainer = Trainer(NANO, Recipe(seed=options.seed, minutes=options.minutes), Tokenizer.from_file(options.tokenizer), helped=options.helper)
+    trainer = Trainer(
+        NANO,
+        Recipe(seed=options.seed, minutes=options.minutes),
+        Tokenizer.from_file(options.tokenizer),
+        helped=options.helper,
+    )
     if (options.out / "last.pt").exists():
         trainer.load(options.out / "last.pt")
     _log(options.out, recipe=vars(options), parameters=sum(p.numel() for p in trainer.masters.values()))
