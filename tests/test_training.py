@@ -1,0 +1,317 @@
+import random
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from llamachat.model import ModelConfig, Transformer
+from llamachat.protocol import CODE_INTERPRETER, encode_dialog
+from llamachat.tokenizer import Tokenizer
+from llamachat.training import phrases
+from llamachat.training.bpe import learn, write
+from llamachat.training.data import MIXTURE, Stream, collate, draw_sample
+from llamachat.training.draw import Draw, expand
+from llamachat.training.evaluate import summary
+from llamachat.training.export import foreign_name, halved
+from llamachat.training.gen_files import file_questions
+from llamachat.training.held_out import exact, spoken
+from llamachat.training.helper import TRAINER, Board
+from llamachat.training.intents import intents
+from llamachat.training.losses import summed_loss
+from llamachat.training.muon import orthogonalise
+from llamachat.training.sample import NANO, execute
+from llamachat.training.scoring import contains, problem
+from llamachat.training.train import Recipe, Trainer, backward
+from llamachat.training.values import draw_value, known
+from llamachat.training.words import CLOSED, held_out, kinds, split_of
+
+TINY = ModelConfig(dim=32, n_layers=1, n_heads=2, n_kv_heads=1, ffn_dim=48, vocab_size=856, context=1024)
+FAMILIES = sorted(MIXTURE)
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    """600 ranks, learned from 200 dialogs."""
+    texts = (m.text for i in range(200) for m in draw_sample(5, i, "train").opened())
+    return Tokenizer(learn(texts, ranks=600))
+
+
+@pytest.fixture
+def trainer(tokenizer: Tokenizer) -> Trainer:
+    torch.set_num_threads(1)
+    return Trainer(TINY, Recipe(seed=3, minutes=60, budget=1024, micro=2), tokenizer)
+
+
+# ---- generators
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_seed_gives_the_same_dialogs(family: str) -> None:
+    once = [draw_sample(1, i, "train", {family: 1.0}) for i in range(40)]
+    assert once == [draw_sample(1, i, "train", {family: 1.0}) for i in range(40)]
+    assert once != [draw_sample(2, i, "train", {family: 1.0}) for i in range(40)]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_assistant_learns_exactly_what_it_says(family: str, tokenizer: Tokenizer) -> None:
+    for i in range(30):
+        sample = draw_sample(1, i, "train", {family: 1.0})
+        encoded = sample.encode(tokenizer)
+        said = [message for message in sample.opened() if message.role == "assistant"]
+        spans = list(spoken(torch.tensor(encoded.learn)))
+        assert len(spans) == len(said)
+        for (start, end), message in zip(spans, said, strict=True):
+            alone = encode_dialog(tokenizer, [message], NANO, add_generation_prompt=False)
+            assert encoded.ids[start:end] == [i for i, learn in zip(alone.ids, alone.learn, strict=True) if learn]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_is_called_was_offered(family: str) -> None:
+    for i in range(60):
+        sample = draw_sample(1, i, "train", {family: 1.0})
+        names = {f.name for f in sample.offer.functions} | set(sample.offer.builtin)
+        names |= {CODE_INTERPRETER} if sample.offer.code else set()
+        assert {call.name for message in sample.messages for call in message.tool_calls} <= names
+
+
+def test_arguments_are_in_the_dialog_and_fit_the_schema() -> None:
+    for i in range(300):
+        sample = draw_sample(1, i, "train", {"functions": 1.0})
+        specs = {f.name: f.parameters for f in sample.offer.functions}
+        for message in sample.messages:
+            for call in message.tool_calls:
+                assert set(specs[call.name]["required"]) <= set(call.arguments) <= set(specs[call.name]["properties"])
+
+
+def test_results_of_code_are_true() -> None:
+    for i in range(200):
+        sample = draw_sample(1, i, "train", {"arithmetic": 1.0})
+        for call, told in zip(sample.messages, sample.messages[1:], strict=False):
+            if call.tool_calls:
+                assert execute(call.tool_calls[0].arguments["code"]).stdout in told.text
+
+
+def test_held_out_words_are_never_trained_on() -> None:
+    text = " ".join(m.text for i in range(3000) for m in draw_sample(7, i, "train").opened()).lower()
+    words = set("".join(c if c.isalpha() else " " for c in text).split())
+    plain = _words_of_the_tables() | {f"{noun}s" for noun in phrases.mapping("words")["noun"].split()}
+    for kind in set(kinds()) - CLOSED:
+        secret = {word.lower() for word in split_of(kind, "val")} - plain
+        assert secret
+        assert not words & secret, kind
+
+
+def _words_of_the_tables() -> set[str]:
+    """Words that sentences are made of: some stand in a list of names too."""
+    tables = (path.read_text() for path in phrases.FOLDER.glob("*.txt") if path.stem not in ("words", "pieces"))
+    closed = (phrases.mapping("words")[kind] for kind in CLOSED)
+    text = " ".join((*tables, *closed, "brave_search Echo")).lower()
+    return set("".join(c if c.isalpha() else " " for c in text).split())
+
+
+@pytest.mark.parametrize("kind", sorted(set(kinds()) - CLOSED))
+def test_both_splits_have_words_and_share_none(kind: str) -> None:
+    train, val = set(split_of(kind, "train")), set(split_of(kind, "val"))
+    assert train
+    assert val
+    assert not train & val
+
+
+def test_phrasings_are_split_too() -> None:
+    asks = phrases.blocks("distances")[0].asks
+    train = {Draw(i, "train").phrase(asks) for i in range(300)}
+    val = {Draw(i, "val").phrase(asks) for i in range(300)}
+    assert not train & val
+    assert all(held_out(ask) for ask in val)
+
+
+@given(st.integers())
+@settings(max_examples=50, deadline=None)
+def test_alternatives_are_expanded(seed: int) -> None:
+    assert expand(random.Random(seed), "[a|b[c|d]] e") in {"a e", "bc e", "bd e"}
+
+
+def test_every_parameter_of_every_function_can_be_drawn() -> None:
+    for intent in intents():
+        for slot in intent.slots:
+            assert known(slot.kind), (intent.name, slot)
+            draw_value(Draw(1, "train"), slot.kind)
+
+
+def test_every_function_can_be_asked_for() -> None:
+    for intent in intents():
+        for request in intent.requests:
+            for slot in (slot for slot in intent.slots if slot.required):
+                assert "{" + slot.name + "}" in request, (intent.name, request)
+
+
+def test_code_reads_the_files_of_its_task() -> None:
+    asked = [turn for i in range(50) for turn in file_questions(Draw(i, "train")).turns]
+    assert (
+        sum("error" in turn.steps[-1].text[:6] for turn in asked) < 10
+    )  # the few where the file is missing on purpose
+
+
+# ---- tokenizer
+
+
+def test_digits_never_merge(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    assert [tokenizer.decode([i]) for i in tokenizer.encode("1234567")] == list("1234567")
+    write({tokenizer.token_bytes(i): i for i in range(tokenizer.n_base)}, tmp_path / "t.model")
+    assert Tokenizer.from_file(tmp_path / "t.model").encode("What is 17?") == tokenizer.encode("What is 17?")
+
+
+def test_every_byte_can_be_said(tokenizer: Tokenizer) -> None:
+    assert tokenizer.decode(tokenizer.encode("naïve 🦙 \x00\t")) == "naïve 🦙 \x00\t"
+
+
+# ---- training
+
+
+def test_steps_lower_the_loss(trainer: Trainer) -> None:
+    batches = next(Stream(trainer.tokenizer, 9, 1024, 2).steps())
+
+    def loss() -> float:
+        with torch.no_grad():
+            return sum(float(summed_loss(trainer.model, batch)) for batch in batches)
+
+    before = loss()
+    for _ in range(12):
+        trainer.step()
+    assert loss() < before
+
+
+def test_a_resumed_run_has_the_same_next_loss(trainer: Trainer, tokenizer: Tokenizer, tmp_path: Path) -> None:
+    trainer.step()
+    trainer.save(tmp_path / "last.pt")
+    expected = trainer.step()
+    other = Trainer(trainer.config, trainer.recipe, tokenizer)
+    other.load(tmp_path / "last.pt")
+    assert other.step() == expected
+    assert (other.steps_done, other.tokens) == (trainer.steps_done, trainer.tokens)
+
+
+def test_the_learning_rate_warms_up_and_ends_at_zero(trainer: Trainer) -> None:
+    assert trainer.factor() < 0.1
+    trainer.steps_done = 1000
+    assert trainer.factor() == 1.0
+    trainer.seconds = 60 * trainer.recipe.minutes
+    assert trainer.factor() == 0.0
+
+
+def test_padding_changes_no_loss(trainer: Trainer, tokenizer: Tokenizer) -> None:
+    rows = [draw_sample(1, i, "train").encode(tokenizer) for i in range(3)]
+    pairs = [(row.ids, row.learn) for row in rows]
+    model = Transformer(TINY).double()
+    with torch.no_grad():
+        together = float(summed_loss(model, collate(pairs, 0)))
+        apart = sum(float(summed_loss(model, collate([pair], 0))) for pair in pairs)
+    assert together == pytest.approx(apart, rel=1e-4)
+
+
+def test_work_from_the_board_gives_the_same_gradients(trainer: Trainer) -> None:
+    batches = next(Stream(trainer.tokenizer, 4, 1024, 2).steps())
+    weights = list(trainer.model.parameters())
+    board = Board(sum(w.numel() for w in weights), 2, 1024)
+    board.post(batches, weights)
+    backward(trainer.model, batches)
+    expected = [w.grad.clone() for w in weights if w.grad is not None]
+    trainer.model.zero_grad()
+    units = [board.take(TRAINER), board.take(TRAINER)]
+    assert units == [0, 1]
+    assert board.take(TRAINER) is None
+    backward(trainer.model, [board.batch(unit) for unit in (0, 1)])
+    for weight, right in zip(weights, expected, strict=True):
+        assert weight.grad is not None
+        assert torch.equal(weight.grad, right)
+
+
+@pytest.mark.parametrize("shape", [(32, 64), (64, 32), (48, 48)])
+def test_muon_orthogonalises(shape: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    values = torch.linalg.svdvals(orthogonalise(torch.randn(shape)).float())
+    assert float(values.min()) > 0.5
+    assert float(values.max()) < 1.3
+
+
+def test_exact_match_is_what_greedy_decoding_would_say(trainer: Trainer, tokenizer: Tokenizer) -> None:
+    encoded = draw_sample(1, 0, "train", {"talk": 1.0}).encode(tokenizer)
+    rates, failures = exact(trainer.model, tokenizer, [collate([(encoded.ids, encoded.learn)], 0)])
+    assert rates == {"answers": 0.0}
+    assert failures[0][1].endswith("<|eot_id|>")
+
+
+# ---- export and evaluation
+
+
+def test_rows_of_heads_are_stored_in_halves() -> None:
+    rows = torch.arange(8.0)[:, None]
+    assert halved(rows, 4)[:, 0].tolist() == [0, 2, 1, 3, 4, 6, 5, 7]
+
+
+def test_every_tensor_has_a_foreign_name() -> None:
+    names = [name for name, _ in Transformer(TINY).named_parameters()]
+    assert len({foreign_name(name) for name in names}) == len(names)
+    with pytest.raises(KeyError):
+        foreign_name("layers.x")
+
+
+@pytest.mark.parametrize(
+    ("reply", "needle", "found"),
+    [
+        ("It is 5021.", "5021", True),
+        ("It is 15021.", "5021", False),
+        ("It is 5,021.0", "5021", True),
+        ("about 6.66667", "6.67", True),
+        ("-3 degrees", "3", False),
+        ("The Pacific ocean", "pacific", True),
+        ("terrific", "pacific", False),
+        ("I don’t know", "don't know", True),
+    ],
+)
+def test_needles(reply: str, needle: str, found: bool) -> None:
+    assert contains(reply, needle) is found
+
+
+FUNCTIONS = [
+    {
+        "name": "look",
+        "parameters": {"properties": {"at": {}, "n": {"default": 1}}, "required": ["at"]},
+        "returns": [{"when": {"at": "x"}, "value": 1}],
+    }
+]
+
+
+@pytest.mark.parametrize(
+    ("expect", "reply", "calls", "reason"),
+    [
+        ({"no_call": True}, "Hi", [], ""),
+        ({"no_call": True}, "Hi", [("look", {"at": "x"})], "unexpected call"),
+        ({"calls": [{"name": "look", "arguments": {"at": "X."}}]}, "ok", [("look", {"at": "x", "n": 1})], ""),
+        ({"calls": [{"name": "look", "arguments": {"at": "y"}}]}, "ok", [("look", {"at": "y"})] * 2, ""),
+        ({"calls": [{"name": "look", "arguments": {"at": "x"}}]}, "", [], "empty reply"),
+        ({"calls": []}, "ok", [("look", {"at": "x"})] * 2, "2 function calls, not 0"),
+        ({"calls": [{"name": "python"}]}, "ok", [], "python not called"),
+        ({"answer_all": ["1", "2"]}, "1 and 3", [], "answer_all"),
+        ({"answer_none": ["moo"]}, "Moo!", [], "answer_none"),
+        ({"max_words": 2}, "one two three", [], "max_words"),
+        ({"regex": "^[A-Z]+$"}, "Hi", [], "regex"),
+        ({}, " ", [], "empty reply"),
+        ({}, "the question?", [], "echo of the question"),
+        ({}, "<|eot_id|>", [], "special token in the reply"),
+    ],
+)  # fmt: skip
+def test_verdicts(
+    expect: dict[str, object], reply: str, calls: list[tuple[str, dict[str, object]]], reason: str
+) -> None:
+    made = [{"name": name, "arguments": arguments} for name, arguments in calls]
+    assert problem(FUNCTIONS, {"user": "The question", "expect": expect}, reply, made) == reason
+
+
+def test_a_summary_weighs_categories_alike() -> None:
+    from llamachat.training.evaluate import Outcome
+
+    outcomes = [Outcome("1", "a"), Outcome("2", "a"), Outcome("3", "b", "wrong")]
+    assert summary(outcomes) == {"categories": {"a": 1.0, "b": 0.0}, "macro": 0.5, "tasks": 3}
