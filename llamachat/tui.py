@@ -118,7 +118,7 @@ class LlamaChatApp(App[None]):
             if self._opened:
                 self._adopt(self._opened)
             if self._queue and self._runtime:
-                self._stop = asyncio.Event()
+                self._stop, self._step = asyncio.Event(), 1
                 self.run_worker(self._turn(self._queue.popleft(), self._runtime, self._stop))
             elif self._queue and not self._loading:
                 self.transcript.say(EngineError("There is no model to answer.", "Open one with /model PATH."))
@@ -134,7 +134,7 @@ class LlamaChatApp(App[None]):
 
     async def _turn(self, question: UserView, runtime: Runtime, stop: asyncio.Event) -> None:
         """Answer one message."""
-        question.mark, self._step = "", 1
+        question.mark = ""
         before = self.dialog
         self.dialog = asked = self.settings.instruct(before) + said.Message("user", question.source)
         turn = run_turn(

@@ -29,6 +29,7 @@ from llamachat.widgets.look import Look
 from llamachat.widgets.tables import SAMPLE, column_widths
 
 LONG_LINE = 4_000  # characters; a longer source line goes on in a new paragraph, at the next space
+SLICE = 4_000  # characters taken at once: what follows a cut in a long paragraph is parsed again
 LONG_PARAGRAPH = 64  # source lines; a longer paragraph goes on in a new block
 
 
@@ -74,12 +75,18 @@ class MarkdownLines:
         """More source. Returns the index of the first line that may have changed."""
         changed = self.fixed
         del self.lines[changed:]
-        before, self._rest = self._rest, _join(self._rest, visible(text))
+        text = visible(text)
+        for start in range(0, len(text), SLICE):
+            self._take(text[start : start + SLICE])
+        self._draw(list(_pieces(self._rest, self._carry, self.width, self.look)))
+        return changed
+
+    def _take(self, text: str) -> None:
+        """Add source, and draw for good what it completes."""
+        before, self._rest = self._rest, _join(self._rest, text)
         if self._rest.count("\n") > before.count("\n"):
             while self._fix():
                 pass
-        self._draw(list(_pieces(self._rest, self._carry, self.width, self.look)))
-        return changed
 
     def _fix(self) -> bool:
         """Draw for good all pieces but the last of the complete lines. True if the rest must be parsed again."""

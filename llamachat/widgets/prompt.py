@@ -23,7 +23,7 @@ class Prompt(TextArea):
     """A multi-line input: enter sends, ctrl+j breaks the line, up and down at the edges walk the history."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("shift+enter,ctrl+j,alt+enter", "newline", "New line", id="prompt.newline"),
+        Binding("ctrl+j,shift+enter,alt+enter", "newline", "New line", id="prompt.newline"),
         Binding("tab", "complete", "Complete", id="prompt.complete"),
         Binding("shift+tab", "leave", "To the messages", id="prompt.leave"),
     ]

@@ -42,6 +42,7 @@ def row_lines(row: Row, widths: Sequence[int], aligns: Sequence[Align]) -> list[
         line = Text(end="")
         for c, (cell, width, align) in enumerate(zip(cells, widths, aligns, strict=False)):
             piece = cell[i].copy() if i < len(cell) else Text(end="")
+            piece.rstrip()
             piece.align(align, width)
             line.append(GAP if c else "").append_text(piece)
         line.rstrip()

@@ -40,6 +40,7 @@ class Transcript(VerticalScroll, can_focus=False):
         super().__init__(id="transcript")
         self._reply: ReplyView | None = None
         self._card: ToolCard | None = None
+        self._below = 0
 
     # ── what is said ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -175,7 +176,10 @@ class Transcript(VerticalScroll, can_focus=False):
             self.anchor(tall)
         if not tall:
             self.scroll_home(animate=False, immediate=True)
-        self._tell()
+        self.call_after_refresh(self._tell)  # an anchor scrolls while the screen is laid out
 
     def _tell(self) -> None:
-        self.post_message(self.Below(max(0, round(self.max_scroll_y - self.scroll_y))))
+        below = max(0, round(self.max_scroll_y - self.scroll_y))
+        if below != self._below:
+            self._below = below
+            self.post_message(self.Below(below))

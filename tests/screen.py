@@ -1,0 +1,73 @@
+"""What the tests of the screen share: an app with a scripted model, and a way to wait for what must happen."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from textual.pilot import Pilot
+
+from llamachat.agent import Runtime
+from llamachat.system_prompts import Persona
+from llamachat.testing import Script, ScriptedRuntime
+from llamachat.tools import Tool, Toolbox, ToolOutput
+from llamachat.tui import LlamaChatApp, Settings
+
+PERSONAS = {
+    "default": Persona("default", "You are helpful.", "Helps.", tools=("python",)),
+    "pirate": Persona("pirate", "You are a pirate.", "Talks like one.", tools=(), sampling={"temperature": 0.5}),
+}
+
+
+async def add(arguments: Mapping[str, Any]) -> ToolOutput:
+    """A python tool for one sum."""
+    return ToolOutput("completed\n[stdout]\n5021\n[/stdout]", ok="1/0" not in arguments["code"])
+
+
+PYTHON = Tool(
+    "python",
+    "Runs Python code.",
+    {"type": "object", "properties": {"code": {"type": "string"}}, "required": ["code"]},
+    add,
+    wire="code",
+    wire_name="code_interpreter",
+)
+
+
+def make_app(
+    script: Iterable[Script] = (),
+    *,
+    open_runtime: Callable[[str | None], Runtime] | None = None,
+    tools: tuple[Tool, ...] = (PYTHON,),
+    **settings: Any,
+) -> LlamaChatApp:
+    """An app that talks to a ScriptedRuntime, or to what ``open_runtime`` opens."""
+    runtime = ScriptedRuntime(script)
+    chosen = Settings(PERSONAS["default"], PERSONAS, Toolbox(tools), **settings)
+    return LlamaChatApp(open_runtime or (lambda _: runtime), chosen, "nano")
+
+
+async def until(pilot: Pilot[None], happened: Callable[[], object]) -> None:
+    """Let the app run until ``happened``; fails after some seconds."""
+    for _ in range(1000):
+        if happened():
+            return
+        await pilot.pause(0.01)
+    raise AssertionError("It never happened.")
+
+
+async def say(pilot: Pilot[None], text: str) -> None:
+    """Type ``text`` and send it."""
+    app = pilot.app
+    assert isinstance(app, LlamaChatApp)
+    app.prompt.put(text)
+    await pilot.press("enter")
+
+
+def shown(app: LlamaChatApp) -> str:
+    """The text of all messages, as it is drawn."""
+    rows = [view.render_line(y).text.rstrip() for view in app.transcript.children for y in range(view.size.height)]
+    return "\n".join(rows)
+
+
+def status(app: LlamaChatApp) -> str:
+    """The text of the status line."""
+    return app.status_line.render_line(0).text.strip()
