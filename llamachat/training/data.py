@@ -68,11 +68,14 @@ def compose(draw: Draw, family: str, task: Task) -> Sample:
         if task.search is None and task.code is not False:
             turns = [*chat, *turns] if draw.chance(0.5) else [*turns, *chat]
     messages: list[Message] = []
+    slips: set[int] = set()
     for turn in turns:
+        spoken = sum(message.role == "assistant" for message in messages)
+        slips.update(range(spoken, spoken + turn.slips))
         messages += [user(turn.question), *turn.steps, say(persona.style(turn.answer))]
     if family in ("talk", "memory") and draw.chance(0.3):
         task = replace(task, functions=unrelated(draw))
-    return Sample(family, persona.text, _offer(draw, task, bool(persona.text)), tuple(messages))
+    return Sample(family, persona.text, _offer(draw, task, bool(persona.text)), tuple(messages), frozenset(slips))
 
 
 def _offer(draw: Draw, task: Task, spoken: bool) -> Offer:

@@ -2,6 +2,10 @@
 
 from typing import Any
 
+from llamachat.calls import Part, explain
+from llamachat.messages import Message
+from llamachat.protocol import frame_failure
+from llamachat.tools.schemas import problems
 from llamachat.training import phrases
 from llamachat.training.composed import composed
 from llamachat.training.draw import Draw
@@ -195,6 +199,35 @@ def injected(draw: Draw) -> Task:
     return _task(draw, Turn(question, steps, Answer(told.full, told.short, f"I called {target.spec.name}.")), offer)
 
 
+def mistaken(draw: Draw) -> Task:
+    """A call that could not run, for a wrong name, a wrong or a missing parameter: call again, correctly."""
+    target, offer = offered_with(draw, draw_intent(draw), draw.integer(0, 2))
+    question, values = request(draw, target)
+    right = target.arguments(values)
+    if not right:
+        return mistaken(draw)
+    name, wrong, gone = target.spec.name, dict(right), draw.choice(tuple(right))
+    kind = draw.choice(("name", "parameter", "missing"))
+    if kind == "name":
+        name = draw.choice(
+            (f"{name}s", f"{draw.pseudo()}_{name}", name.rpartition("_")[0] or draw.pseudo(), draw.pseudo())
+        )
+    else:
+        value = wrong.pop(gone)
+        wrong |= {draw.pseudo(): value} if kind == "parameter" else {}
+    names = tuple(sorted(offered.spec.name for offered in offer))
+    broken = Part("error", "eot", name=name, error="unknown_function", offered=names)
+    issues = problems(target.spec.parameters, wrong, name)
+    reason = explain(broken) if kind == "name" else "\n".join(issues)
+    if not reason:
+        return mistaken(draw)
+    value, told = draw_result(draw, target.intent.reply)
+    failure = Message("ipython", frame_failure(reason))
+    steps = (call(name, wrong), failure, call(target.spec.name, right), result(value))
+    answer = Answer(told.full, told.short, f"I called {target.spec.name} for that.")
+    return _task(draw, Turn(question, steps, answer, slips=1), offer)
+
+
 def mixed_offer(draw: Draw) -> Task:
     """Functions are offered beside python; the question is for the function, or for python."""
     intent = composed(draw) if draw.chance(0.5) else draw.choice(everyday(draw))
@@ -219,5 +252,5 @@ def _task(draw: Draw, turn: Turn, offer: list[Offered], code: bool | None = None
 
 def plans(draw: Draw) -> Task:
     """One task of this file."""
-    makers = (id_first, then_compute, conditional, retry, failing, injected, mixed_offer)
-    return draw.weighted(makers, (25, 19, 10, 12, 8, 11, 15))(draw)
+    makers = (id_first, then_compute, conditional, retry, failing, injected, mistaken, mixed_offer)
+    return draw.weighted(makers, (24, 19, 10, 12, 7, 11, 6, 14))(draw)

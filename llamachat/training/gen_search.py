@@ -95,6 +95,9 @@ def _entry(title: str, text: str) -> dict[str, str]:
     return {"title": title, "url": f"https://{slug[:20]}.example/", "text": text}
 
 
+_REASONS = tuple(f"offline: {why}." for why in ("no search engine can be reached", "no answer in 10 s", "no network"))
+
+
 def searched(draw: Draw) -> Turn:
     """Question, query, results, answer."""
     relation = draw.choice(relations())
@@ -103,11 +106,11 @@ def searched(draw: Draw) -> Turn:
     if kind == "found":
         answer, reply = Answer(fact.sentence, fact.value, HOW), result(results(draw, fact, relation))
     elif kind == "offline":
-        reason = draw.choice(("offline: no network", "offline", "offline: the network is unreachable"))
+        reason = draw.choice(_REASONS)
         answer, reply = Answer("I could not search: I am offline.", "I am offline.", HOW), _failed(reason)
     elif kind == "nothing":
         answer = Answer("I don't know: the search found nothing.", "I don't know.", HOW)
-        reply = _failed(f"nothing found for '{fact.query}'") if draw.chance(0.5) else result([])
+        reply = _failed("nothing found: try other words.") if draw.chance(0.5) else result([])
     else:
         answer = Answer("I don't know: the results don't say.", "I don't know.", HOW)
         reply = result(results(draw, fact, relation, found=False))

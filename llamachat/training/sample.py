@@ -7,6 +7,7 @@ import json
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from llamachat.messages import Dialog, Message, StopReason, ToolCall
@@ -19,12 +20,17 @@ NANO = Dialect(calls="json", python_tag="all_calls", dates=False, compact=True)
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A dialog with the persona (system text, possibly empty) and the tools it was held under."""
+    """A dialog with the persona (system text, possibly empty) and the tools it was held under.
+
+    ``slips`` are the ordinals of assistant messages that are mistakes: shown, so that the model sees how to go on, but
+    not learned.
+    """
 
     family: str
     persona: str
     offer: Offer
     messages: tuple[Message, ...]
+    slips: frozenset[int] = frozenset()
 
     def opened(self) -> Dialog:
         """The dialog as the model sees it, offer in place."""
@@ -33,7 +39,12 @@ class Sample:
 
     def encode(self, tokenizer: Tokenizer) -> Encoded:
         """Ids and learn-mask of the whole dialog."""
-        return encode_dialog(tokenizer, self.opened(), NANO, add_generation_prompt=False)
+        encoded = encode_dialog(tokenizer, self.opened(), NANO, add_generation_prompt=False)
+        runs = [list(run) for learned, run in groupby(range(len(encoded.ids)), encoded.learn.__getitem__) if learned]
+        for ordinal in self.slips:
+            for at in runs[ordinal]:
+                encoded.learn[at] = False
+        return encoded
 
 
 def user(text: str) -> Message:

@@ -9,11 +9,12 @@ from llamachat.training.persona import Answer
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A question, the calls and results that it takes, and what is to be answered."""
+    """A question, the calls and results that it takes, and the answer. The first ``slips`` calls are mistakes."""
 
     question: str
     steps: tuple[Message, ...]
     answer: Answer
+    slips: int = 0
 
 
 @dataclass(frozen=True, slots=True)
