@@ -5,6 +5,7 @@ engine is imported, so a user may type, and send, while the model loads.
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing, contextmanager
@@ -76,7 +77,7 @@ class LlamaChatApp(App[None]):
         self._model_name = self._loading = model_name
         self._queue: deque[UserView] = deque()
         self._stop: asyncio.Event | None = None  # there while a turn runs
-        self._step = 0
+        self._step, self._began = 0, 0.0
         self._pace = Pace()
         self._meter: tuple[str, ...] = ()
         self._history = History(data_dir() / "history.jsonl")
@@ -118,7 +119,7 @@ class LlamaChatApp(App[None]):
             if self._opened:
                 self._adopt(self._opened)
             if self._queue and self._runtime:
-                self._stop, self._step = asyncio.Event(), 1
+                self._stop, self._step, self._began = asyncio.Event(), 1, time.monotonic()
                 self.run_worker(self._turn(self._queue.popleft(), self._runtime, self._stop))
             elif self._queue and not self._loading:
                 self.transcript.say(EngineError("There is no model to answer.", "Open one with /model PATH."))
@@ -237,8 +238,8 @@ class LlamaChatApp(App[None]):
         self._show_status()
 
     def _new(self) -> None:
-        if self._stop:
-            raise ConfigError("A reply is running.", "Stop it first with esc.")
+        if self._stop or self._queue:
+            raise ConfigError("A message is being answered.", "Stop it first with esc.")
         self.dialog, self._meter = Dialog(), ()
         self.transcript.clear()
         self.run_worker(self.settings.toolbox.close())  # a new dialog gets fresh tools
@@ -289,16 +290,8 @@ class LlamaChatApp(App[None]):
         self._copy(event.text, event.what)
 
     def on_prompt_completing(self, event: Prompt.Completing) -> None:
-        """Show what a command may become."""
+        """Show it."""
         self.completion_list.show(event.completions, event.chosen)
-
-    def on_prompt_left(self) -> None:
-        """From the prompt up to the last message."""
-        self.transcript.action_step(-1)
-
-    def on_transcript_left(self) -> None:
-        """From the last message down to the prompt."""
-        self.prompt.focus()
 
     def on_transcript_below(self, event: Transcript.Below) -> None:
         """Say that there is more below."""
@@ -348,11 +341,10 @@ class LlamaChatApp(App[None]):
     # ── status ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _show_status(self) -> None:
-        settings, activity, shown = self.settings, "", self._meter
+        settings, shown = self.settings, self._meter
+        activity = f"loading {self._loading} …" if self._loading else "" if self._runtime else "no model"
         if self._stop:
-            step = min(self._step, settings.max_steps)
-            activity = "stopping …" if self._stop.is_set() else f"step {step}/{settings.max_steps}"
+            step = f"step {min(self._step, settings.max_steps)}/{settings.max_steps}"
+            activity = "stopping …" if self._stop.is_set() else f"{step} · {time.monotonic() - self._began:.0f} s"
             shown = tuple(part for part in (*self._meter[:1], str(self._pace)) if part)
-        elif self._loading:
-            activity = f"loading {self._loading} …"
         self.status_line.status = Status(settings.persona.name, self._model_name, settings.tools_on, activity, shown)

@@ -43,3 +43,10 @@ def golden() -> Callable[[str], list[dict[str, Any]]]:
         return [json.loads(line) for line in (folder / f"{family}.jsonl").read_text(encoding="utf-8").splitlines()]
 
     return read
+
+
+@pytest.fixture
+def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Data and config of the user who runs the tests stay out of them."""
+    monkeypatch.setenv("LLAMACHAT_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("LLAMACHAT_CONFIG_DIR", str(tmp_path / "config"))

@@ -1,7 +1,6 @@
 """The main screens, cell by cell. After a wanted change: look at the report, then run with --snapshot-update."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from screen import make_app, until
@@ -51,13 +50,10 @@ WEATHER = ToolCall("get_weather", {"city": "Oslo", "days": 3})
 USAGE = Usage(3_180, 3_148, 32, 62, 1.4, 1.0, 0.11)
 OUTPUT = "completed\n[stdout]\n" + "\n".join(f"line {i}" for i in range(14)) + "\n[/stdout]"
 
+pytestmark = pytest.mark.usefixtures("own_folders")
+
 Do = Callable[[LlamaChatApp], None]
 Compare = Callable[..., bool]
-
-
-@pytest.fixture(autouse=True)
-def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LLAMACHAT_DATA_DIR", str(tmp_path))
 
 
 @pytest.fixture

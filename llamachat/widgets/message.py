@@ -15,11 +15,6 @@ from llamachat.widgets.wrap import wrap
 FLUSH = 1 / 30  # seconds between two drawings of a reply that streams; a drawing per token would starve the keys
 FOLD = 24  # lines that a long message of the user shows while it is folded
 
-MARKS = {
-    StopReason.cancelled: "interrupted",
-    StopReason.out_of_tokens: "cut by the token limit",
-}
-
 
 class UserView(LineView):
     """What the user said, as it was typed."""
@@ -92,8 +87,8 @@ class ReplyView(LineView):
     def end(self, stop: StopReason | None = None) -> None:
         """No more text comes."""
         self.flush()
-        self._mark = MARKS.get(stop, "") if stop else ""
-        if self._mark:
+        if stop is StopReason.cancelled:
+            self._mark = "interrupted"
             self.redraw()
 
     def draw(self, width: int, look: Look) -> list[Text]:

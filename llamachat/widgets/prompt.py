@@ -43,9 +43,6 @@ class Prompt(TextArea):
             self.completions = completions
             self.chosen = chosen
 
-    class Left(Message):
-        """The user wants to go to the messages."""
-
     def __init__(self, history: History, completer: Completer) -> None:
         super().__init__(placeholder=PLACEHOLDER, highlight_cursor_line=False, id="prompt")
         self.match_cursor_bracket = False
@@ -64,11 +61,14 @@ class Prompt(TextArea):
         return Text("".join(s if len(s) == 1 else "�" for s in shown), end="", no_wrap=True)
 
     async def _on_key(self, event: Key) -> None:
-        """Enter sends, where TextArea would break the line."""
+        """Enter sends, where TextArea would break the line; escape closes the completions first."""
         if event.key == "enter":
-            event.stop()
-            event.prevent_default()
+            event.prevent_default().stop()
             self.submit()
+        elif event.key == "escape" and self._completions:
+            event.prevent_default().stop()
+            self._completions = ()
+            self._choose(0)
         else:
             await super()._on_key(event)
 
@@ -92,8 +92,8 @@ class Prompt(TextArea):
         self.insert("\n")
 
     def action_leave(self) -> None:
-        """Go to the messages."""
-        self.post_message(self.Left())
+        """Go to the messages above."""
+        self.screen.focus_previous()
 
     # ── history ──────────────────────────────────────────────────────────────────────────────────────────────────────
 

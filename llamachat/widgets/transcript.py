@@ -26,9 +26,6 @@ class Transcript(VerticalScroll, can_focus=False):
         Binding("down,j", "step(1)", "Message below", id="transcript.down"),
     ]
 
-    class Left(Message):
-        """The user went down from the last message."""
-
     class Below(Message):
         """So many ``lines`` are below what is shown."""
 
@@ -147,12 +144,11 @@ class Transcript(VerticalScroll, can_focus=False):
             cards[-1].action_unfold()
 
     def action_step(self, step: int) -> None:
-        """Focus the next message in a direction."""
-        views = self.views
-        focused = self.screen.focused
-        index = views.index(focused) + step if isinstance(focused, LineView) and focused in views else len(views) - 1
+        """Focus the next message in a direction; below the last one, whatever comes next."""
+        views, focused = self.views, self.screen.focused
+        index = views.index(focused) + step if isinstance(focused, LineView) and focused in views else -1
         if index >= len(views):
-            self.post_message(self.Left())
+            self.screen.focus_next()
         elif index >= 0:
             views[index].focus()
 

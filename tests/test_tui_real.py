@@ -1,0 +1,75 @@
+"""The screen with nothing faked: a terminal, the embedded model, the python tool."""
+
+import os
+import pty
+import subprocess
+import sys
+import termios
+
+import pytest
+from screen import say, shown, status, until
+
+from llamachat.paths import bundled_model
+from llamachat.runtime import LlamaRuntime
+from llamachat.system_prompts import load_personas
+from llamachat.tools import Toolbox
+from llamachat.tools.python import python_tool
+from llamachat.tui import LlamaChatApp, Settings
+
+pytestmark = pytest.mark.usefixtures("own_folders")
+
+
+async def test_the_embedded_model_computes_with_the_real_python():
+    personas = load_personas()
+    settings = Settings(personas["default"], personas, Toolbox((python_tool(),)), overrides={"temperature": 0.0})
+    app = LlamaChatApp(lambda _: LlamaRuntime.open(bundled_model()), settings, "nano")
+    async with app.run_test() as pilot:
+        await say(pilot, "What is 173 * 29 + 4?")
+        await until(pilot, lambda: len(app.dialog) == 5)
+        await until(pilot, lambda: "ctx" in status(app))
+        assert [m.role for m in app.dialog] == ["system", "user", "assistant", "ipython", "assistant"]
+        assert app.dialog[3].text == "completed\n[stdout]\n5021\n[/stdout]"
+        assert "5021" in app.dialog[4].text
+        assert "→ 5021" in shown(app)
+
+
+FIRST_FRAME = """
+import os, sys
+from llamachat.errors import CheckpointError
+from llamachat.system_prompts import Persona
+from llamachat.tui import LlamaChatApp, Settings
+
+def open_runtime(path):
+    os.write(1, b"ENGINE:" + str("torch" in sys.modules).encode())
+    raise CheckpointError("No engine today.", "Come back tomorrow.")
+
+persona = Persona("default", "Help.")
+LlamaChatApp(open_runtime, Settings(persona, {"default": persona}), "nano").run()
+"""
+
+
+def test_in_a_terminal_the_first_frame_is_painted_before_the_engine_is_opened():
+    terminal, inside = pty.openpty()
+    termios.tcsetwinsize(inside, (24, 80))  # rows, columns
+    command = [sys.executable, "-c", FIRST_FRAME]
+    with subprocess.Popen(
+        command, stdin=inside, stdout=inside, stderr=inside, env={**os.environ, "TERM": "xterm"}
+    ) as app:
+        os.close(inside)
+        output = b""
+        while chunk := read(terminal):
+            output += chunk
+            if b"No engine today." in chunk:
+                os.write(terminal, b"\x11")  # ctrl+q
+    os.close(terminal)
+    assert app.returncode == 0
+    assert 0 < output.index(b"sk anything") < output.index(b"ENGINE:False")
+    assert b"Traceback" not in output
+
+
+def read(terminal: int) -> bytes:
+    """What the program wrote, or nothing when it has ended (Linux raises EIO then)."""
+    try:
+        return os.read(terminal, 65536)
+    except OSError:
+        return b""
