@@ -2,11 +2,13 @@
 
 import hashlib
 import re
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import pytest
+from screen import shown, until
+from textual.keys import _character_to_key as character_to_key
 
 from llamachat.agent import run_turn
 from llamachat.messages import Dialog, Event, Message, MessageEnd, ToolEnd, ToolStart, TurnEnd
@@ -18,6 +20,7 @@ from llamachat.tools import Tool, Toolbox
 from llamachat.tools.functions import function_tool
 from llamachat.tools.python import python_tool
 from llamachat.tools.search import search_tool
+from llamachat.tui import LlamaChatApp, Settings
 
 
 @pytest.fixture(scope="module")
@@ -79,11 +82,12 @@ async def test_step_two_reads_only_what_is_new(nano: LlamaRuntime) -> None:
     class Listening(LlamaRuntime):
         async def generate(
             self, prompt_ids: Sequence[int], sampling: SamplingParams, stop_ids: Collection[int]
-        ) -> AsyncIterator[int]:  # type: ignore[override]  # a generator, as the parent's
+        ) -> AsyncGenerator[int, None]:
             prompts.append([*prompt_ids])
-            async for token_id in super().generate(prompt_ids, sampling, stop_ids):
-                prompts[-1].append(token_id)
-                yield token_id
+            async with aclosing(super().generate(prompt_ids, sampling, stop_ids)) as ids:
+                async for token_id in ids:
+                    prompts[-1].append(token_id)
+                    yield token_id
 
     async with core_tools() as box:
         stream = await ask(Listening.open(bundled_model()), box, "What is 173 * 29 + 4?")
@@ -136,3 +140,21 @@ def test_the_card_tells_the_truth_about_the_files() -> None:
     for path in files:
         assert hashlib.sha256(path.read_bytes()).hexdigest() in card, path.name
     assert sum(path.stat().st_size for path in files) <= 32_000_000
+
+
+@pytest.mark.usefixtures("own_folders")
+async def test_on_the_screen_from_keystroke_to_tool_to_answer(nano: LlamaRuntime) -> None:
+    personas = load_personas()
+    app = LlamaChatApp(lambda _: nano, Settings(personas["default"], personas, Toolbox((python_tool(),))), "nano")
+    async with app.run_test() as pilot:
+        for key in "What is 173 * 29 + 4?":
+            await pilot.press(character_to_key(key))
+        assert app.prompt.text == "What is 173 * 29 + 4?"
+        await pilot.press("enter")
+        await until(pilot, lambda: len(app.dialog) == 5)
+        assert [message.role for message in app.dialog] == ["system", "user", "assistant", "ipython", "assistant"]
+        assert app.dialog[2].token_ids
+        assert "[stdout]\n5021\n[/stdout]" in app.dialog[3].text
+        assert "5021" in app.dialog[4].text
+        await until(pilot, lambda: "→ 5021" in shown(app))
+        await until(pilot, lambda: app.dialog[4].text in shown(app))
