@@ -81,10 +81,8 @@ class LlamaChatApp(App[None]):
         self._pace = Pace()
         self._meter: tuple[str, ...] = ()
         self._history = History(data_dir() / "history.jsonl")
-        self.transcript = Transcript()
-        self.completion_list = CompletionList()
+        self.transcript, self.completion_list, self.status_line = Transcript(), CompletionList(), StatusLine()
         self.prompt = Prompt(self._history, lambda text: complete(text, self.settings.completions()))
-        self.status_line = StatusLine()
 
     def compose(self) -> ComposeResult:
         """From top to bottom."""
@@ -252,7 +250,9 @@ class LlamaChatApp(App[None]):
     def _persona(self, name: str) -> None:
         if name:
             self.settings = self.settings.with_persona(name)
-        self.transcript.page(self.settings.persona_list())
+            self.transcript.note(f"{name} answers from the next message on.")
+        else:
+            self.transcript.page(self.settings.persona_list())
 
     def _tools(self, argument: str) -> None:
         if argument:

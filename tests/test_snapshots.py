@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from screen import make_app, until
+from screen import make_app, shown, until
 from textual.pilot import Pilot
 
 from llamachat.errors import ContextOverflow
@@ -58,9 +58,9 @@ Compare = Callable[..., bool]
 
 @pytest.fixture
 def look(snap_compare: Compare) -> Callable[..., bool]:
-    """Compares the screen after ``do`` and ``press``, without a blinking cursor."""
+    """Compares the screen after ``do`` and ``press`` as soon as it shows ``seen``, without a blinking cursor."""
 
-    def compare(do: Do = lambda _: None, *press: str, size: tuple[int, int] = (80, 30)) -> bool:
+    def compare(do: Do = lambda _: None, *press: str, size: tuple[int, int] = (80, 30), seen: str = "") -> bool:
         async def prepare(pilot: Pilot[None]) -> None:
             app = pilot.app
             assert isinstance(app, LlamaChatApp)
@@ -68,7 +68,8 @@ def look(snap_compare: Compare) -> Callable[..., bool]:
             await until(pilot, lambda: app.status_line.status.activity == "")
             do(app)
             await pilot.press(*press)
-            await pilot.pause(0.05)
+            await until(pilot, lambda: seen in shown(app))
+            await pilot.pause()
 
         return snap_compare(make_app(), terminal_size=size, run_before=prepare)
 
@@ -109,7 +110,7 @@ def test_open_tool_card(look):
 
 def test_calls_that_run_fail_and_are_being_written(look):
     failure = ToolResult(WEATHER, "failed\n[stderr]There is no function 'get_weather'.[/stderr]", ok=False)
-    assert look(events(ToolStart(WEATHER), ToolEnd(failure, 0.0), CallDelta("import math\nmath.sq")))
+    assert look(events(ToolStart(WEATHER), ToolEnd(failure, 0.0), CallDelta("import math\nmath.sq")), seen="math.sq")
 
 
 def test_error_and_queued_message(look):

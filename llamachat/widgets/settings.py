@@ -71,16 +71,14 @@ class Settings:
         return replace(self, toolbox=self.toolbox.only(wanted))
 
     def tool_list(self) -> str:
-        """The tools as Markdown, with a mark at those that are on."""
-        rows = [f"- {'●' if t.name in self.tools_on else '○'} `{t.name}` {t.description}" for t in self.toolbox.tools]
+        """The tools as Markdown, a dot before those that are on."""
+        rows = [f"{_dot(t.name in self.tools_on)} **{t.name}** {t.description}" for t in self.toolbox.tools]
         return "\n".join(rows) or "There are no tools."
 
     def persona_list(self) -> str:
-        """The personas as Markdown, with a mark at the present one."""
-        return "\n".join(
-            f"- {'●' if name == self.persona.name else '○'} `{name}` {p.description}"
-            for name, p in self.personas.items()
-        )
+        """The personas as Markdown, a dot before the present one."""
+        rows = [f"{_dot(n == self.persona.name)} **{n}** {p.description}" for n, p in self.personas.items()]
+        return "\n".join(rows)
 
     def completions(self) -> dict[str, Iterable[Completion]]:
         """The arguments that commands may have now, as whole lines by command."""
@@ -90,3 +88,7 @@ class Settings:
             "tools": [Completion(f"/tools {way} {name}") for way, names in tools.items() for name in names],
             "copy": [Completion("/copy code", "the last code block")],
         }
+
+
+def _dot(on: bool) -> str:
+    return "●" if on else "○"
