@@ -21,22 +21,23 @@ from llamachat.training.gen_plans import plans
 from llamachat.training.gen_search import search
 from llamachat.training.gen_talk import memory, talk
 from llamachat.training.gen_text import text_and_dates
-from llamachat.training.persona import draw_persona
+from llamachat.training.persona import draw_persona, generic
 from llamachat.training.sample import Sample, say, user
 from llamachat.training.task import Task
 from llamachat.training.words import Split
 
 Maker = Callable[[Draw], Task]
 MIXTURE: dict[str, tuple[Maker, float]] = {
-    "arithmetic": (arithmetic, 0.19),
+    "arithmetic": (arithmetic, 0.18),
     "text": (text_and_dates, 0.12),
-    "files": (file_questions, 0.05),
-    "functions": (functions, 0.29),
+    "files": (file_questions, 0.06),
+    "functions": (functions, 0.28),
     "plans": (plans, 0.12),
-    "search": (search, 0.09),
-    "talk": (talk, 0.09),
+    "search": (search, 0.07),
+    "talk": (talk, 0.07),
+    "personas": (talk, 0.06),
     "memory": (memory, 0.03),
-    "drills": (drills, 0.03),
+    "drills": (drills, 0.01),
 }
 """Families and their shares of the dialogs once the warm-up is over."""
 WARM_UP: dict[str, float] = {
@@ -61,9 +62,9 @@ def draw_sample(seed: int, index: int, split: Split, shares: dict[str, float] | 
 
 def compose(draw: Draw, family: str, task: Task) -> Sample:
     """``task`` under a persona and with tools that suit it; sometimes with small talk before or after."""
-    persona = draw_persona(draw)
+    persona = generic(draw) if family == "personas" else draw_persona(draw)
     turns = list(task.turns)
-    if family not in ("talk", "drills", "memory") and draw.chance(0.06):
+    if family not in ("talk", "personas", "drills", "memory") and draw.chance(0.06):
         chat = talk(draw).turns
         if task.search is None and task.code is not False:
             turns = [*chat, *turns] if draw.chance(0.5) else [*turns, *chat]
@@ -73,7 +74,7 @@ def compose(draw: Draw, family: str, task: Task) -> Sample:
         spoken = sum(message.role == "assistant" for message in messages)
         slips.update(range(spoken, spoken + turn.slips))
         messages += [user(turn.question), *turn.steps, say(persona.style(turn.answer))]
-    if family in ("talk", "memory") and draw.chance(0.3):
+    if family in ("talk", "memory") and draw.chance(0.45):
         task = replace(task, functions=unrelated(draw))
     return Sample(family, persona.text, _offer(draw, task, bool(persona.text)), tuple(messages), frozenset(slips))
 

@@ -67,7 +67,7 @@ _SPOKEN = {
     "*": ("times", "times", "multiplied by"), "+": ("plus",), "-": ("minus", "minus", "less"),
     "/": ("divided by", "over"), "//": ("//",), "%": ("modulo", "mod"), "**": ("to the power of", "to the power"),
 }  # fmt: skip
-_SHARES = (34, 24, 20, 12, 2, 4, 4)
+_SHARES = (33, 22, 18, 12, 2, 5, 8)
 
 
 def expression(draw: Draw) -> tuple[str, str]:
@@ -78,6 +78,8 @@ def expression(draw: Draw) -> tuple[str, str]:
     for i, operator in enumerate(operators):
         if operator == "**":  # keep powers small, and alone
             values[i], values[i + 1] = draw.integer(2, 99), draw.integer(2, 12)
+            if draw.chance(0.4):
+                values[i], values[i + 1] = draw.integer(2, 10), draw.integer(2, 40)
             operators[i + 1 :] = [draw.choice("+-*") for _ in operators[i + 1 :]]
             break
     group = draw.integer(0, count - 1) if count > 1 and draw.chance(0.3) else None

@@ -263,4 +263,4 @@ def _task(draw: Draw, turns: list[Turn], offer: list[Offered], code: bool | None
 def functions(draw: Draw) -> Task:
     """One task of this file."""
     makers = (single, missing, irrelevant, two_calls, which_tool)
-    return draw.random.choices(makers, (57, 11, 13, 12, 7))[0](draw)
+    return draw.random.choices(makers, (54, 11, 17, 12, 6))[0](draw)

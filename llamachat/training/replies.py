@@ -7,7 +7,7 @@ from typing import Any
 from llamachat.training import phrases
 from llamachat.training.draw import Draw
 from llamachat.training.persona import Answer
-from llamachat.training.values import fill, join
+from llamachat.training.values import fill, join, phrase
 
 NO_FUNCTION = "I can't do that: none of my functions fits."
 DONE = ("ok", "done", "success", "sent", "created", "accepted")
@@ -73,6 +73,8 @@ def draw_result(draw: Draw, reply: str) -> tuple[Any, Answer]:
 
 def error(draw: Draw) -> dict[str, str]:
     """What a function says when it failed for good."""
+    if draw.chance(0.35):
+        return {"error": phrase(draw)}
     return {"error": draw.phrase(phrases.lines("errors"), n=draw.word("noun"), m=draw.word("thing"))}
 
 
