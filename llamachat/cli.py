@@ -2,6 +2,8 @@
 
 import asyncio
 import io
+import os
+import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,6 +132,7 @@ def _talk(choices: Choices) -> "Talk":
     runtime = open_runtime(choices.model)
     sampling = runtime.sampling.override({**choices.persona.sampling, **choices.overrides})
     dialog = Dialog((Message("system", choices.instruction),)) if choices.instruction else Dialog()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # all is loaded; from here on a turn can be kept
     return Talk(runtime, toolbox, dialog, sampling, choices.max_steps)
 
 
@@ -151,6 +154,7 @@ def _screen(choices: Choices) -> int:
         settings,
         choices.model.name if choices.model else "nano",
     )
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # Textual must put the terminal back in order
     app.run()
     return app.return_code or 0
 
@@ -192,7 +196,8 @@ def main() -> None:
     except LlamaChatError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2 if isinstance(error, ConfigError) else 1)
-
-
-if __name__ == "__main__":
-    main()
+    except OSError as error:  # a full disk behind a redirected answer, a folder that has gone
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 1)  # what is still buffered can't be written either
+        print(f"error: {error.strerror or error}\n  hint: Check where the output goes.", file=sys.stderr)
+        sys.exit(1)

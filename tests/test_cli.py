@@ -124,6 +124,29 @@ def test_ctrl_c_at_the_line_chats_prompt_leaves_quietly(home: dict[str, str]) ->
     os.close(terminal)
 
 
+@pytest.mark.parametrize("imported", ["llamachat.cli", "numpy", "torch"])
+def test_ctrl_c_while_loading_leaves_at_once(home: dict[str, str], tmp_path: Path, imported: str) -> None:
+    # Sends the signal when the module is about to be loaded: the moment is exact, however slow the machine.
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, signal, sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name == {imported!r}: os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Finder())\n"
+    )
+    done = run({**home, "PYTHONPATH": str(tmp_path)}, "-p", "hi")
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "Interrupted.\n")
+
+
+def test_a_full_disk_behind_the_answer_is_one_sentence(home: dict[str, str]) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([*COMMAND, "-p", "Hello!"], env=home, stdin=subprocess.DEVNULL, stdout=full,
+                              stderr=subprocess.PIPE, text=True, check=False)  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: No space left on device\n")
+    assert "Traceback" not in done.stderr
+
+
 def test_personas_are_listed(home: dict[str, str]) -> None:
     done = run(home, "personas")
     assert [line.split()[0] for line in done.stdout.splitlines()] == ["default", "pirate", "teacher", "terse"]
