@@ -9,41 +9,25 @@ from llamachat.training.sample import call, execute, python, result
 from llamachat.training.task import Task, Turn
 from llamachat.training.values import draw_value, title
 
+_KINDS = "integer number code email host pseudo title date clock phrase filename place word"
+_REPEAT = (
+    "[Repeat|Say|Copy|Echo|Write]: {x}", "[Repeat|Say|Copy] after me: {x}", "[Say|Write] exactly this: {x}",
+    '[Say|Repeat|Copy] "{x}"',
+)  # fmt: skip
+_LOOK_UP = (
+    "{s}. [What is|What's|Give me] {k}?", "[Given|Here is|Look at|Read] {s}. [What is|Which value has] {k}?",
+    "[What is|Find] {k} in {s}?",
+)  # fmt: skip
+
 
 def _anything(draw: Draw) -> str:
-    kind = draw.choice(
-        (
-            "integer",
-            "number",
-            "code",
-            "email",
-            "host",
-            "pseudo",
-            "title",
-            "date",
-            "clock",
-            "phrase",
-            "filename",
-            "place",
-            "word",
-        )
-    )
-    return draw_value(draw, kind)[1]
+    return draw_value(draw, draw.choice(_KINDS.split()))[1]
 
 
 def repeat(draw: Draw) -> Turn:
     """Say this after me."""
     text = " ".join(_anything(draw) for _ in range(draw.integer(1, 5)))
-    ask = draw.phrase(
-        (
-            "[Repeat|Say|Copy|Echo|Write]: {x}",
-            "[Repeat|Say|Copy] after me: {x}",
-            "[Say|Write] exactly this: {x}",
-            '[Say|Repeat|Copy] "{x}"',
-        ),
-        x=text,
-    )
-    return Turn(ask, (), Answer(text, text, ""))
+    return Turn(draw.phrase(_REPEAT, x=text), (), Answer(text, text, ""))
 
 
 def look_up(draw: Draw) -> Turn:
@@ -58,15 +42,7 @@ def look_up(draw: Draw) -> Turn:
     else:
         mark, gap = ((": ", "; "), (" = ", ", "), (" is ", ". "))[style - 1]
         shown = gap.join(f"{key}{mark}{value}" for key, value in zip(keys, values, strict=True))
-    ask = draw.phrase(
-        (
-            "{s}. [What is|What's|Give me] {k}?",
-            "[Given|Here is|Look at|Read] {s}. [What is|Which value has] {k}?",
-            "[What is|Find] {k} in {s}?",
-        ),
-        s=shown,
-        k=keys[at],
-    )
+    ask = draw.phrase(_LOOK_UP, s=shown, k=keys[at])
     return Turn(ask, (), Answer(values[at], values[at], ""))
 
 
@@ -75,25 +51,15 @@ def read_back(draw: Draw) -> Turn:
     if draw.chance(0.5):
         code = f"print({_anything(draw)!r})"
         run = execute(code)
-        return Turn(
-            draw.phrase(("[Run|Execute|Do]: {c}", "[Run|Execute] this [code|python]: {c}"), c=code),
-            python(code, run),
-            Answer(f"The output is {run.stdout}.", run.stdout, ""),
-        )
-    value = random_record(draw)
-    query = title(draw)
-    return Turn(
-        draw.phrase(("[Look up|Search|Find|Search for] {q}", "[Search|Look] for {q} on the web"), q=query),
-        (call("brave_search", {"query": query}), result(value)),
-        tell(value),
-    )
+        ask = draw.phrase(("[Run|Execute|Do]: {c}", "[Run|Execute] this [code|python]: {c}"), c=code)
+        return Turn(ask, python(code, run), Answer(f"The output is {run.stdout}.", run.stdout, ""))
+    value, query = random_record(draw), title(draw)
+    ask = draw.phrase(("[Look up|Search|Find|Search for] {q}", "[Search|Look] for {q} on the web"), q=query)
+    return Turn(ask, (call("brave_search", {"query": query}), result(value)), tell(value))
 
 
 def drills(draw: Draw) -> Task:
     """One drill."""
-    maker = draw.random.choices((repeat, look_up, read_back), (35, 40, 25))[0]
-    turn = maker(draw)
+    turn = draw.weighted((repeat, look_up, read_back), (35, 40, 25))(draw)
     tool = turn.steps[0].tool_calls[0].name if turn.steps else ""
-    return Task(
-        (turn,), code=True if tool == "code_interpreter" else None, search=True if tool == "brave_search" else None
-    )
+    return Task((turn,), code=tool == "code_interpreter" or None, search=tool == "brave_search" or None)

@@ -63,101 +63,87 @@ def answered(draw: Draw, offered: Offered, values: dict[str, Any], question: str
 
 def how_many(draw: Draw) -> int:
     """The number of distractors."""
-    return draw.random.choices((0, 1, 2, 3), (38, 30, 20, 12))[0]
+    return draw.weighted((0, 1, 2, 3), (38, 30, 20, 12))
+
+
+_NAMES = frozenset(
+    ("city", "place", "person", "code", "title", "pseudo", "topic", "room", "handle", "flight", "ticker")
+)
+_AGAIN = (
+    "[and|And|what about|And what about|how about|And] [in|for|] {v}?",
+    "[and|now|Then|Also] [the same |]for {v}[?|.|, please.]",
+    "{v}?",
+)
 
 
 def single(draw: Draw) -> Task:
     """One call; now and then a follow-up that changes one value."""
     target, offer = offered_with(draw, draw_intent(draw), how_many(draw))
     question, values = request(draw, target)
-    turn = answered(draw, target, values, question)
-    turns = [turn]
-    texts = [
-        slot
-        for slot in target.intent.slots
-        if slot.name in values and slot.kind in ("city", "place", "person", "code", "title", "pseudo", "topic")
-    ]
-    if texts and draw.chance(0.12):
-        value, shown = draw_value(draw, texts[0].kind)
-        again = draw.ask(
-            (
-                "[and|And|what about|And what about|how about|And] [in|for|] {v}?",
-                "[and|now|Then|Also] [the same |]for {v}[?|.|, please.]",
-                "{v}?",
-            ),
-            v=shown,
-        )
-        turns.append(answered(draw, target, {**values, texts[0].name: value}, again))
+    turns = [answered(draw, target, values, question)]
+    slot = next((slot for slot in target.intent.slots if slot.name in values and slot.kind in _NAMES), None)
+    if slot and draw.chance(0.12):
+        value, shown = draw_value(draw, slot.kind)
+        turns.append(answered(draw, target, {**values, slot.name: value}, draw.ask(_AGAIN, v=shown)))
     return _task(draw, turns, offer)
+
+
+_GIVEN = ("{v}[.|]", "[It is|It's|Take|Use|Make it] {v}[.|]", "[Oh, |Sorry, |]{v}[.|, please.|]")
 
 
 def missing(draw: Draw) -> Task:
     """A required parameter that the user didn't give: ask for it, then maybe get it and call."""
-    intent = composed(draw)
-    if not intent.slots:
-        return missing(draw)
+    text, intent = draw.choice((_cut_short, _bare))(draw)
     target, offer = offered_with(draw, intent, how_many(draw))
-    slots = [slot for slot in target.intent.slots if slot.required]
-    gone = draw.choice(slots)
-    text = target.intent.requests[0]
-    for slot, fragment in fragments():
-        if slot.name == gone.name:
-            text = (
-                text.replace(fragment.replace("{v}", "{" + slot.name + "}"), "")
-                .replace("  ", " ")
-                .replace(" .", ".")
-                .replace(" ?", "?")
-                .replace(" [.", "[.")
-            )
-    if draw.chance(0.5):
-        intent = draw.choice([intent for intent in everyday(draw) if any(slot.required for slot in intent.slots)])
-        target, offer = offered_with(draw, intent, how_many(draw))
-        gone = next(slot for slot in intent.slots if slot.required)
-        slots = [slot for slot in intent.slots if slot.required]
-        text = (
-            "[I need|I want|Please do|Can you do|I'd like] this: " + lower_first(intent.about) + "[.|?|, please.]"
-            if draw.chance(0.3)
-            else _bare(draw, intent)
-        )
-    values, shown = {}, {}
     text = draw.ask((text.strip(),))
-    for slot in target.intent.slots:
-        if "{" + slot.name + "}" in text:
-            values[slot.name], shown[slot.name] = draw_value(draw, slot.kind)
-    absent = [slot for slot in slots if slot.name not in values]
+    named = [slot for slot in intent.slots if "{" + slot.name + "}" in text]
+    drawn = {slot.name: draw_value(draw, slot.kind) for slot in named}
+    absent = [slot for slot in intent.slots if slot.required and slot not in named]
     if not absent:
         return missing(draw)
-    wanted = join([lower_first(slot.about) for slot in absent])
-    ask = draw.choice((f"Please tell me the {wanted}.", f"Please tell me the {wanted}.", f"I still need the {wanted}."))
-    first = Turn(
-        text.format(**shown),
-        (),
-        Answer(
-            f"Please tell me the {wanted}.", ask if draw.chance(0) else f"Which {wanted}?", "The function needs it."
-        ),
-    )
-    if len(absent) > 1 or draw.chance(0.5):
-        return _task(draw, [first], offer)
-    value, given = draw_value(draw, absent[0].kind)
-    reply = draw.ask(("{v}[.|]", "[It is|It's|Take|Use|Make it] {v}[.|]", "[Oh, |Sorry, |]{v}[.|, please.|]"), v=given)
-    return _task(draw, [first, answered(draw, target, {**values, absent[0].name: value}, reply)], offer)
+    wanted = join([_asked_for(slot.about) for slot in absent])
+    question = text.format(**{name: shown for name, (_, shown) in drawn.items()})
+    answer = Answer(f"Please tell me {wanted}.", f"{wanted[0].upper()}{wanted[1:]}?", "The function needs it.")
+    turns = [Turn(question, (), answer)]
+    if len(absent) == 1 and draw.chance(0.5):
+        value, given = draw_value(draw, absent[0].kind)
+        values = {**{name: value for name, (value, _) in drawn.items()}, absent[0].name: value}
+        turns.append(answered(draw, target, values, draw.ask(_GIVEN, v=given)))
+    return _task(draw, turns, offer)
+
+
+def _asked_for(about: str) -> str:
+    """``City`` as ``the city``; ``Who gets it`` as ``who gets it``."""
+    plain = about.startswith(("Who", "How", "What", "Which", "Where", "When", "For", "The", "Whose"))
+    return lower_first(about) if plain else f"the {lower_first(about)}"
+
+
+def _cut_short(draw: Draw) -> tuple[str, Intent]:
+    """A composed function, and its request without the words for one required parameter."""
+    intent = composed(draw)
+    text = intent.requests[0]
+    gone = draw.choice([slot.name for slot in intent.slots if slot.required] or [""])
+    for slot, fragment in fragments():
+        if slot.name == gone:
+            text = text.replace(fragment.replace("{v}", "{" + gone + "}"), "")
+    for wrong, right in (("  ", " "), (" .", "."), (" ?", "?"), (" [.", "[.")):
+        text = text.replace(wrong, right)
+    return text, intent
 
 
 _BARE = (
     "[I need|I want|I'd like|Please,|Can you do] a {n}[.|, please.]", "{V} [a|the|my|one] {n}[.|, please.| for me.]",
-    "[Can|Could] you {v} [a|the|my] {n}[| for me]?",
-    "[I want|I need|I'd like] to {v} [a|the|my|some] {n}.", "{n}[ please|?|, please|]",
+    "[Can|Could] you {v} [a|the|my] {n}[| for me]?", "[I want|I need|I'd like] to {v} [a|the|my|some] {n}.",
+    "{n}[ please|?|, please|]", "[I need|I want|Please do|Can you do|I'd like] this: {a}[.|?|, please.]",
 )  # fmt: skip
 
 
-def _bare(draw: Draw, intent: Intent) -> str:
+def _bare(draw: Draw) -> tuple[str, Intent]:
+    """An everyday function, and a request that names nothing but its purpose."""
+    intent = draw.choice([intent for intent in everyday(draw) if any(slot.required for slot in intent.slots)])
     verb, _, noun = intent.name.partition("_")
-    return (
-        draw.choice(_BARE)
-        .replace("{V}", verb.capitalize())
-        .replace("{v}", verb)
-        .replace("{n}", (noun or verb).replace("_", " "))
-    )
+    text = draw.choice(_BARE).replace("{V}", verb.capitalize()).replace("{v}", verb)
+    return text.replace("{n}", (noun or verb).replace("_", " ")).replace("{a}", lower_first(intent.about)), intent
 
 
 _CHORES = (
@@ -169,63 +155,31 @@ _CHORES = (
 
 def irrelevant(draw: Draw) -> Task:
     """A request for which none of the offered functions is meant: another function's, or a chore for hands."""
+    _, offer = offered_with(draw, draw_intent(draw), how_many(draw))
     if draw.chance(0.35):
-        _, offer = offered_with(draw, draw_intent(draw), how_many(draw))
         deed = draw.phrase(phrases.lines("chores"), n=draw.word("noun"), z=draw.word("animal"), p=draw.word("city"))
         ask = draw.ask(_CHORES, c=deed)
-        return _task(
-            draw,
-            [Turn(ask[0].upper() + ask[1:], (), Answer(NO_FUNCTION, "I can't do that.", "I looked at my functions."))],
-            offer,
-            code=False,
-        )
-    wanted, _ = offered_with(draw, draw_intent(draw), 0)
-    _, offer = offered_with(draw, draw_intent(draw), how_many(draw))
-    words = set(wanted.intent.name.split("_"))
-    if any(
-        words & set(o.intent.name.split("_")) - {"get", "set", "find"} or o.intent.about == wanted.intent.about
-        for o in offer
-    ):
-        return irrelevant(draw)
-    question, _ = request(draw, wanted)
-    return _task(
-        draw,
-        [Turn(question, (), Answer(NO_FUNCTION, "I can't do that.", "I looked at my functions."))],
-        offer,
-        code=False,
-    )
+        ask = ask[0].upper() + ask[1:]
+    else:
+        wanted = offer_function(draw, draw_intent(draw), masked=False)
+        words = set(wanted.intent.name.split("_")) - {"get", "set", "find"}
+        if any(words & set(o.intent.name.split("_")) or o.intent.about == wanted.intent.about for o in offer):
+            return irrelevant(draw)
+        ask, _ = request(draw, wanted)
+    turn = Turn(ask, (), Answer(NO_FUNCTION, "I can't do that.", "I looked at my functions."))
+    return _task(draw, [turn], offer, code=False)
+
+
+Runs = list[tuple[Offered, dict[str, Any]]]
 
 
 def two_calls(draw: Draw) -> Task:
     """Two independent requests in one sentence, called one after the other."""
     first, offer = offered_with(draw, draw_intent(draw), draw.integer(0, 1))
-    question, values = request(draw, first)
-    slot = first.intent.slots[0] if first.intent.slots else None
-    if (
-        slot
-        and draw.chance(0.5)
-        and slot.name in values
-        and slot.kind in ("city", "place", "person", "code", "title", "pseudo", "room", "handle", "flight", "ticker")
-    ):
-        other, shown_value = draw_value(draw, slot.kind)
-        body = question.rstrip("?.!")
-        mark = question[len(body) :]
-        question = (
-            body.replace(
-                str(values[slot.name]), f"{values[slot.name]} and {draw.choice(('', '', 'also '))}{shown_value}"
-            )
-            + mark
-        )
-        runs: list[tuple[Offered, dict[str, Any]]] = [(first, values), (first, {**values, slot.name: other})]
-    else:
-        second, more = offered_with(draw, draw_intent(draw), 0)
-        if second.spec.name in [o.spec.name for o in offer] or second.intent.name in [o.intent.name for o in offer]:
-            return two_calls(draw)
-        offer = draw.some(offer + more, len(offer) + 1)
-        text, wanted = request(draw, second)
-        joiner = draw.choice((", and ", " and ", " and then ", ". Also, ", ". And ", ", then "))
-        question = question.rstrip("?.!") + joiner + lower_first(text)
-        runs = [(first, values), (second, wanted)]
+    maker = draw.weighted((_two_values, _twice, _two_functions), (40, 25, 35))
+    question, runs = maker(draw, first, offer)
+    if not runs:
+        return two_calls(draw)
     steps: list[Message] = []
     tellings = []
     for offered, arguments in runs:
@@ -236,6 +190,40 @@ def two_calls(draw: Draw) -> Task:
     full = tellings[0].full if same else f"{tellings[0].full} {tellings[1].full}"
     short = tellings[0].short if same else f"{tellings[0].short}; {tellings[1].short}"
     return _task(draw, [Turn(question, tuple(steps), Answer(full, short, "I called the functions for that."))], offer)
+
+
+def _two_values(draw: Draw, first: Offered, _: list[Offered]) -> tuple[str, Runs]:
+    """``the weather in A and B``."""
+    question, values = request(draw, first)
+    slot = next((slot for slot in first.intent.slots if slot.name in values and slot.kind in _NAMES), None)
+    if slot is None:
+        return "", []
+    other, shown = draw_value(draw, slot.kind)
+    body = question.rstrip("?.!")
+    both = f"{values[slot.name]} and {draw.choice(('', '', 'also ', 'in ' if ' in ' in body else 'for '))}{shown}"
+    text = body.replace(str(values[slot.name]), both) + question[len(body) :]
+    return text, [(first, values), (first, {**values, slot.name: other})]
+
+
+_JOINERS = (", and ", " and ", " and then ", ". Also, ", ". And ", ", then ", " and also ")
+
+
+def _twice(draw: Draw, first: Offered, _: list[Offered]) -> tuple[str, Runs]:
+    """Two requests for the same function."""
+    (one, values), (two, others) = request(draw, first), request(draw, first)
+    if not values or values == others:
+        return "", []
+    return one.rstrip("?.!") + draw.choice(_JOINERS) + lower_first(two), [(first, values), (first, others)]
+
+
+def _two_functions(draw: Draw, first: Offered, offer: list[Offered]) -> tuple[str, Runs]:
+    """Requests for two functions; the second joins ``offer``."""
+    second = offer_function(draw, draw_intent(draw), masked=draw.chance(0.3))
+    if second.spec.name in [o.spec.name for o in offer] or second.intent.name in [o.intent.name for o in offer]:
+        return "", []
+    offer.insert(draw.integer(0, len(offer)), second)
+    (one, values), (two, others) = request(draw, first), request(draw, second)
+    return one.rstrip("?.!") + draw.choice(_JOINERS) + lower_first(two), [(first, values), (second, others)]
 
 
 def which_tool(draw: Draw) -> Task:
@@ -263,4 +251,4 @@ def _task(draw: Draw, turns: list[Turn], offer: list[Offered], code: bool | None
 def functions(draw: Draw) -> Task:
     """One task of this file."""
     makers = (single, missing, irrelevant, two_calls, which_tool)
-    return draw.random.choices(makers, (54, 11, 17, 12, 6))[0](draw)
+    return draw.weighted(makers, (53, 11, 17, 13, 6))(draw)
