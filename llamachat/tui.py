@@ -24,8 +24,8 @@ from llamachat.agent import Runtime, run_turn
 from llamachat.errors import ConfigError, EngineError, LlamaChatError
 from llamachat.messages import CallDelta, Dialog, Event, MessageEnd, TextDelta, ToolEnd, ToolStart, TurnEnd
 from llamachat.paths import data_dir
+from llamachat.threads import in_thread
 from llamachat.widgets import STYLESHEET
-from llamachat.widgets.background import in_thread
 from llamachat.widgets.commands import COMMANDS, Command, complete, read
 from llamachat.widgets.completions import CompletionList
 from llamachat.widgets.help import HelpScreen

@@ -14,8 +14,8 @@ from llamachat.errors import ConfigError, StorageError
 from llamachat.messages import Dialog, Message, Usage
 from llamachat.sampling import SamplingParams
 from llamachat.system_prompts import Persona
+from llamachat.threads import in_thread
 from llamachat.tools import Tool, Toolbox, ToolOutput
-from llamachat.widgets.background import in_thread
 from llamachat.widgets.blocks import last_code
 from llamachat.widgets.code import highlight
 from llamachat.widgets.commands import NAMES, Completion, complete, read

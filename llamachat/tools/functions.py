@@ -21,11 +21,11 @@ from pydantic_core import to_jsonable_python
 
 from llamachat.errors import ConfigError
 from llamachat.protocol import frame_failure
+from llamachat.threads import in_thread
 from llamachat.tools import Tool, ToolOutput
 from llamachat.tools.schemas import check_schema
 from llamachat.tools.shorten import printable, shorten
 from llamachat.tools.signatures import read_signature
-from llamachat.tools.threads import in_thread
 
 SECONDS = 30.0
 MAX_RESULT = 16 << 10  # characters of a result that the model sees

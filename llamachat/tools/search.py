@@ -15,9 +15,9 @@ from typing import Any, Protocol
 
 from llamachat import paths
 from llamachat.errors import SearchError, SearchNothingFound, SearchOffline, SearchRateLimited
+from llamachat.threads import in_thread
 from llamachat.tools import Tool, ToolOutput
 from llamachat.tools.shorten import printable
-from llamachat.tools.threads import in_thread
 
 RESULTS = 5
 SECONDS = 15.0

@@ -1,4 +1,4 @@
-"""Blocking work beside the event loop, in threads that nobody has to wait for. Knows no tool."""
+"""Blocking work beside the event loop, in threads that nobody has to wait for. Knows neither."""
 
 import asyncio
 import contextvars
