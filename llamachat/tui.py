@@ -188,6 +188,7 @@ class LlamaChatApp(App[None]):
             case TurnEnd(usage=usage, note=note):
                 ids = next((m.token_ids for m in reversed(self.dialog.messages) if m.role == "assistant"), None)
                 self._meter = meter(usage, len(ids or ()), self._runtime.context if self._runtime else 0)
+                self._show_status()
                 if note:
                     self.transcript.note(note)
 
