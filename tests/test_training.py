@@ -15,6 +15,7 @@ from llamachat.training.data import MIXTURE, Stream, collate, draw_sample
 from llamachat.training.draw import Draw, expand
 from llamachat.training.evaluate import summary
 from llamachat.training.export import foreign_name, halved
+from llamachat.training.gen_arith import FACTORS, units
 from llamachat.training.gen_files import file_questions
 from llamachat.training.held_out import exact, spoken
 from llamachat.training.helper import TRAINER, Board
@@ -93,6 +94,15 @@ def test_results_of_code_are_true() -> None:
         for call, told in zip(sample.messages, sample.messages[1:], strict=False):
             if call.tool_calls:
                 assert execute(call.tool_calls[0].arguments["code"]).stdout in told.text
+
+
+def test_numbers_in_code_were_given() -> None:
+    """A factor that the user was never told would teach the model to invent numbers."""
+    for i in range(400):
+        turn = units(Draw(i, "train"))
+        code = turn.steps[0].tool_calls[0].arguments["code"]
+        factor = code.partition(" * ")[2].split(",")[0].rstrip(")")
+        assert factor in FACTORS or factor in turn.question or " 9" in code or " 5 " in code  # the last two: degrees
 
 
 def test_held_out_words_are_never_trained_on() -> None:

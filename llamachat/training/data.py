@@ -28,15 +28,15 @@ from llamachat.training.words import Split
 
 Maker = Callable[[Draw], Task]
 MIXTURE: dict[str, tuple[Maker, float]] = {
-    "arithmetic": (arithmetic, 0.18),
-    "text": (text_and_dates, 0.12),
+    "arithmetic": (arithmetic, 0.16),
+    "text": (text_and_dates, 0.10),
     "files": (file_questions, 0.06),
-    "functions": (functions, 0.28),
-    "plans": (plans, 0.12),
+    "functions": (functions, 0.34),
+    "plans": (plans, 0.13),
     "search": (search, 0.07),
-    "talk": (talk, 0.07),
-    "personas": (talk, 0.06),
-    "memory": (memory, 0.03),
+    "talk": (talk, 0.06),
+    "personas": (talk, 0.05),
+    "memory": (memory, 0.02),
     "drills": (drills, 0.01),
 }
 """Families and their shares of the dialogs once the warm-up is over."""

@@ -67,7 +67,7 @@ _SPOKEN = {
     "*": ("times", "times", "multiplied by"), "+": ("plus",), "-": ("minus", "minus", "less"),
     "/": ("divided by", "over"), "//": ("//",), "%": ("modulo", "mod"), "**": ("to the power of", "to the power"),
 }  # fmt: skip
-_SHARES = (33, 22, 18, 12, 2, 5, 8)
+_SHARES = (30, 20, 17, 12, 3, 6, 12)
 
 
 def expression(draw: Draw) -> tuple[str, str]:
@@ -148,12 +148,11 @@ def named_operation(draw: Draw) -> Turn:
     )
     names = [ask for ask in block.asks if ask[0] != "?"]
     questions = tuple(ask[1:] for ask in block.asks if ask[0] == "?")
-    told = names[0].format(**slots)
     if questions and draw.chance(0.5):
         ask = draw.ask(questions, **slots)
     else:
         ask = draw.ask(_FRAMES, e=draw.choice(names).format(**slots))
-    return solved(ask, code, told[0].upper() + told[1:] + " is {value}.")
+    return solved(ask, code)
 
 
 def test(draw: Draw) -> Turn:
@@ -175,6 +174,8 @@ _UNITS = (
     ("days", "days", "minutes", 1440), ("grams", "g", "ounces", 0.035274), ("metres", "m", "yards", 1.09361),
     ("kg", "kilograms", "grams", 1000), ("stone", "st", "kilograms", 6.35029), ("knots", "kn", "km/h", 1.852),
 )  # fmt: skip
+FACTORS = frozenset(str(factor) for *_, factor in _UNITS)
+"""Factors that the model is to know by heart."""
 _ROUNDINGS = (("", 4), ("", 4), (" Round to one decimal.", 1), (" Round to two decimals.", 2), (", to two decimals", 2),
               (" Round it to 3 decimals.", 3), (" (two decimals)", 2), (" Round to a whole number.", 0))  # fmt: skip
 
@@ -192,9 +193,9 @@ def units(draw: Draw) -> Turn:
         given = draw.phrase(_GIVEN, f=factor, t=target, u=unit)
     rounding, places = draw.choice(_ROUNDINGS)
     ask = draw.ask(draw.block("units").asks, v=value, u=unit, t=target, n=draw.word("noun"))
-    ask = ask.rstrip("?.") + rounding + "?" if rounding[:1] in ",(" or rounding[:2] == " (" else ask + given + rounding
-    if given and not ask.endswith(rounding):
-        ask += given
+    if rounding.startswith((",", " (")):  # it belongs to the sentence, before the mark
+        ask, rounding = ask.rstrip("?.") + rounding + "?", ""
+    ask += given + rounding
     code = f"round({value} * {factor}, {places})" if places else f"round({value} * {factor})"
     return solved(ask, code, f"{value} {unit} is {{value}} {target}.")
 

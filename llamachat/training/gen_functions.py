@@ -251,4 +251,4 @@ def _task(draw: Draw, turns: list[Turn], offer: list[Offered], code: bool | None
 def functions(draw: Draw) -> Task:
     """One task of this file."""
     makers = (single, missing, irrelevant, two_calls, which_tool)
-    return draw.weighted(makers, (53, 11, 17, 13, 6))(draw)
+    return draw.weighted(makers, (58, 9, 17, 13, 3))(draw)

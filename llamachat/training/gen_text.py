@@ -114,9 +114,7 @@ _IMPORT = "from datetime import date\n"
 def weekday(draw: Draw) -> Turn:
     """Which weekday a date is."""
     shown, code, _ = some_date(draw)
-    return solved(
-        draw.ask(draw.block("weekdays").asks, d=shown), f"{_IMPORT}{code}.strftime('%A')", shown + " is a {value}."
-    )
+    return solved(draw.ask(draw.block("weekdays").asks, d=shown), f"{_IMPORT}{code}.strftime('%A')", "It is a {value}.")
 
 
 def distance(draw: Draw) -> Turn:
@@ -124,7 +122,7 @@ def distance(draw: Draw) -> Turn:
     shown, code, day = some_date(draw)
     other, code2, _ = some_date(draw, day)
     ask = draw.ask(draw.block("distances").asks, a=shown, b=other)
-    return solved(ask, f"{_IMPORT}({code2} - {code}).days", f"From {shown} to {other} it is {{value}} days.")
+    return solved(ask, f"{_IMPORT}({code2} - {code}).days", "It is {value} days.")
 
 
 _SHIFTS = (
