@@ -100,7 +100,7 @@ def test_functions_of_a_file_become_tools(home: dict[str, str], tmp_path: Path) 
         '    print("noise")\n'
         '    return {"tide": 3.7}\n'
     )
-    done = run(home, "--functions", str(path), "-t", "", "-p", "What is the tide in Esbjerg?", "--output", "json")
+    done = run(home, "--functions", str(path), "-p", "What is the tide in Esbjerg?", "--output", "json")
     assert done.returncode == 0, done.stderr
     spoken = json.loads(done.stdout)["messages"]
     assert spoken[2]["tool_calls"] == [{"name": "get_tide", "arguments": {"harbour": "Esbjerg"}}]
