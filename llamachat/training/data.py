@@ -28,16 +28,16 @@ from llamachat.training.words import Split
 
 Maker = Callable[[Draw], Task]
 MIXTURE: dict[str, tuple[Maker, float]] = {
-    "arithmetic": (arithmetic, 0.16),
-    "text": (text_and_dates, 0.10),
+    "arithmetic": (arithmetic, 0.14),
+    "text": (text_and_dates, 0.09),
     "files": (file_questions, 0.06),
-    "functions": (functions, 0.34),
-    "plans": (plans, 0.13),
+    "functions": (functions, 0.33),
+    "plans": (plans, 0.12),
     "search": (search, 0.07),
-    "talk": (talk, 0.06),
+    "talk": (talk, 0.05),
     "personas": (talk, 0.05),
     "memory": (memory, 0.02),
-    "drills": (drills, 0.01),
+    "drills": (drills, 0.07),
 }
 """Families and their shares of the dialogs once the warm-up is over."""
 WARM_UP: dict[str, float] = {

@@ -60,6 +60,6 @@ def read_back(draw: Draw) -> Turn:
 
 def drills(draw: Draw) -> Task:
     """One drill."""
-    turn = draw.weighted((repeat, look_up, read_back), (35, 40, 25))(draw)
+    turn = draw.weighted((repeat, look_up, read_back), (55, 30, 15))(draw)
     tool = turn.steps[0].tool_calls[0].name if turn.steps else ""
     return Task((turn,), code=tool == "code_interpreter" or None, search=tool == "brave_search" or None)
