@@ -2,7 +2,7 @@
 
 A greedy decoder says a message exactly if and only if the likeliest id at each of its positions is the right one, so
 one forward pass over the dialog tells what decoding id by id would.
-``python -m llamachat.training.held_out --run runs/nano --count 60 [--show 5] [--family plans]``
+``python -m llamachat.training.held_out --count 60 [--show 5] [--family plans]``
 """
 
 import argparse
@@ -13,7 +13,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from llamachat.checkpoints import open_checkpoint
 from llamachat.model import Transformer
+from llamachat.paths import bundled_model
 from llamachat.tokenizer import Tokenizer
 from llamachat.training.data import MIXTURE, Batch, val_batches
 
@@ -55,25 +57,19 @@ def exact(
 
 
 def main() -> None:
-    """Report on the latest checkpoint of a run."""
-    from llamachat.training.train import NANO, Recipe, Trainer
-
+    """Report on a checkpoint, the embedded model by default."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--run", type=Path, required=True)
-    parser.add_argument(
-        "--tokenizer", type=Path, default=Path(__file__).parents[1] / "bundled" / "nano" / "tokenizer.model"
-    )
+    parser.add_argument("--model", type=Path, default=bundled_model())
     parser.add_argument("--count", type=int, default=60)
     parser.add_argument("--show", type=int, default=0)
     parser.add_argument("--family", choices=tuple(MIXTURE), nargs="*", default=tuple(MIXTURE))
     options = parser.parse_args()
     torch.set_num_threads(1)
-    trainer = Trainer(NANO, Recipe(), Tokenizer.from_file(options.tokenizer))
-    trainer.load(options.run / "last.pt")
+    checkpoint = open_checkpoint(options.model)
+    tokenizer = checkpoint.load_tokenizer()
+    model = checkpoint.load_model(torch.device("cpu"), torch.float32, None)
     for family in options.family:
-        rates, failures = exact(
-            trainer.model, trainer.tokenizer, val_batches(trainer.tokenizer, 1, family, options.count)
-        )
+        rates, failures = exact(model, tokenizer, val_batches(tokenizer, 1, family, options.count))
         print(f"{family:12}", "  ".join(f"{kind} {rate:6.1%}" for kind, rate in sorted(rates.items())))
         for dialog, wanted, said in failures[: options.show]:
             print(f"--- {dialog}\n  > {wanted}\n  < {said}")
