@@ -9,7 +9,7 @@ from llamachat.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class SamplingParams:
-    """Sampling of one generation. Temperature 0 is greedy; ``top_k`` 0, ``top_p`` 1 and ``min_p`` 0 switch a filter off.
+    """Sampling of one generation. Temperature 0 is greedy; top_k 0, top_p 1 and min_p 0 switch a filter off.
 
     Filters apply in the order temperature → top-k → top-p → min-p. Raises ConfigError on values out of range.
     """
