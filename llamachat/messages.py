@@ -1,4 +1,4 @@
-"""What is said: messages, dialogs, calls, results, and the events of a turn. Pure values; knows no tokens and no tools."""
+"""What is said: messages, dialogs, calls, results, events of a turn. Pure values; knows no tokens, tools or UI."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
