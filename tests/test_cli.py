@@ -16,7 +16,7 @@ COMMAND = [sys.executable, "-m", "llamachat"]
 @pytest.fixture
 def home(tmp_path: Path) -> dict[str, str]:
     """An environment whose home is empty."""
-    kept = {name: os.environ[name] for name in ("PATH", "LANG", "SYSTEMROOT") if name in os.environ}
+    kept = {name: os.environ[name] for name in ("PATH", "LANG", "PYTHONPATH") if name in os.environ}
     return {**kept, "HOME": str(tmp_path), "LLAMACHAT_CACHE_DIR": str(tmp_path / "cache")}
 
 
@@ -112,6 +112,7 @@ def test_ctrl_c_at_the_line_chats_prompt_leaves_quietly(home: dict[str, str]) ->
     process = subprocess.Popen(
         [*COMMAND, "--plain"], env=home, stdin=terminal, stdout=terminal, stderr=subprocess.PIPE, start_new_session=True
     )
+    os.close(terminal)  # so that reading fails, and does not wait, should the process be gone
     seen = b""
     while b"you> " not in seen:
         seen += os.read(main, 1024)
@@ -121,7 +122,6 @@ def test_ctrl_c_at_the_line_chats_prompt_leaves_quietly(home: dict[str, str]) ->
     assert b"Traceback" not in process.stderr.read()
     process.stderr.close()
     os.close(main)
-    os.close(terminal)
 
 
 @pytest.mark.parametrize("imported", ["llamachat.cli", "numpy", "torch"])
@@ -134,7 +134,8 @@ def test_ctrl_c_while_loading_leaves_at_once(home: dict[str, str], tmp_path: Pat
         f"        if name == {imported!r}: os.kill(os.getpid(), signal.SIGINT)\n"
         "sys.meta_path.insert(0, Finder())\n"
     )
-    done = run({**home, "PYTHONPATH": str(tmp_path)}, "-p", "hi")
+    search = os.pathsep.join(filter(None, [str(tmp_path), home.get("PYTHONPATH")]))
+    done = run({**home, "PYTHONPATH": search}, "-p", "hi")
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "Interrupted.\n")
 
 
