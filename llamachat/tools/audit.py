@@ -34,11 +34,13 @@ class Files:
     readable: tuple[str, ...] = ()
     pipes: frozenset[int] = frozenset()
     """Descriptors of ours that nobody else may open."""
+    packages: str = ""
+    """Where our libraries are installed, if not within the Python installation: a user's own site-packages."""
     _runtime: tuple[str, ...] = field(default=())
 
     def __post_init__(self) -> None:
         places = {sys.prefix, sys.base_prefix, sys.exec_prefix, os.path.dirname(os.__file__), *_SYSTEM}
-        self._runtime = tuple({os.path.realpath(place) for place in places} - {"/"})
+        self._runtime = tuple({os.path.realpath(place) for place in (*places, self.packages) if place} - {"/"})
         self.scratch = os.path.realpath(self.scratch)
 
     def holds_runtime(self, path: str) -> bool:

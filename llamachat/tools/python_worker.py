@@ -147,7 +147,7 @@ def _limit(kind: int, value: int) -> None:
         return
 
 
-def _enclose(setup: dict[str, Any], pipes: frozenset[int]) -> Files:
+def _enclose(setup: dict[str, Any], pipes: frozenset[int], packages: str) -> Files:
     """Take away what the code doesn't need, for good."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -160,7 +160,7 @@ def _enclose(setup: dict[str, Any], pipes: frozenset[int]) -> Files:
     os.umask(0o077)
     os.chdir(setup["scratch"])
     sys.set_int_max_str_digits(0)  # printing 2**20000 is honest work; the wall clock ends the rest
-    files = Files(setup["scratch"], pipes=pipes)
+    files = Files(setup["scratch"], pipes=pipes, packages=packages)
     sys.path[:] = [place for place in sys.path if files.holds_runtime(place)]
     watch(files, ALLOWED)
     return files
@@ -184,13 +184,13 @@ def _warning(message: Warning | str, category: type[Warning], filename: str, lin
     return f"line {lineno}: {category.__name__}: {message}\n"
 
 
-def main(commands_fd: int, results_fd: int) -> None:
-    """Serve one parent until it closes its end."""
+def main(commands_fd: int, results_fd: int, packages: str) -> None:
+    """Serve one parent until it closes its end. ``packages`` is where the libraries are installed."""
     with open(commands_fd, "rb") as commands, open(results_fd, "wb") as results:
         setup = _receive(commands)
         if setup is None:
             return
-        files = _enclose(setup, frozenset({commands_fd, results_fd}))
+        files = _enclose(setup, frozenset({commands_fd, results_fd}), packages)
         session = Session(setup["cpu_seconds"], setup["output"])
         signal.signal(signal.SIGINT, session.interrupt)
         warnings.formatwarning = _warning
