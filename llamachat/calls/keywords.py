@@ -21,7 +21,7 @@ _IDENTIFIER = re.compile(r"[^\W\d]\w*")
 _NUMBER = re.compile(r"[0-9.](?:[\w.]|(?<=[0-9._][eE])[+-])*", re.ASCII)
 _HEX_NUMBER = re.compile(r"0[xXoObB]\w*", re.ASCII)
 _OPERATOR = re.compile(r"[-+*/%@&|^<>.(\[]|[=!]=|(?:if|for|and|or|in|not|is|else|async)\b")
-# No possessive quantifier: with a negative lookahead inside, Python 3.11.2 matches too much (python/cpython#100061), and
+# No possessive quantifier: around a lookahead, Python 3.11.2 matches too much with one (python/cpython#100061), and
 # this never backtracks anyway, since a string that does not close ends with the text.
 _BRACKET = re.compile(r"""(["'])(?:(?!\1)[^\\]|\\.)*(\1|\\?\Z)|[\[({]|[\])}]""", re.DOTALL)
 _ESCAPES = {
