@@ -32,13 +32,24 @@ class ToolCall:
 
 
 @dataclass(frozen=True, slots=True)
+class Artifact:
+    """A file that a tool made for the user: a figure, a table. ``path`` is readable until the tool is closed."""
+
+    name: str
+    media_type: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
 class ToolResult:
     """What a tool says to a call. ``output`` is the body of the ipython message, ready to send;
-    ``ok`` is False for every mistake of the model's (unknown name, bad arguments, error in its code, timeout)."""
+    ``ok`` is False for every mistake of the model's (unknown name, bad arguments, error in its code, timeout).
+    ``artifacts`` are for the user's eyes; the model does not see them."""
 
     call: ToolCall
     output: str
     ok: bool = True
+    artifacts: tuple[Artifact, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 from llamachat.errors import ConfigError
 
@@ -53,3 +53,13 @@ class GenerationStats:
     prefill_seconds: float = 0.0
     decode_seconds: float = 0.0
     """From the first generated id to the last."""
+
+
+class Constraint(Protocol):
+    """What a generation may say: asked before an id is taken, told of every id that is. Lives for one generation."""
+
+    def allows(self, token_id: int) -> bool:
+        """Whether ``token_id`` may come next."""
+
+    def accept(self, token_id: int) -> None:
+        """``token_id`` came next."""

@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from typing import Any, Literal
 
 from llamachat.errors import ConfigError, LlamaChatError
-from llamachat.messages import ToolCall, ToolResult
+from llamachat.messages import Artifact, ToolCall, ToolResult
 from llamachat.offer import FunctionSpec, Offer
 from llamachat.protocol import frame_failure
 from llamachat.tools.schemas import coerce, problems
@@ -22,10 +22,15 @@ _TOO_LONG = "the call is longer than 64 kB; pass less"
 
 @dataclass(frozen=True, slots=True)
 class ToolOutput:
-    """``text`` is the body of the ipython message; ``ok`` is False if the call did not do its work."""
+    """``text`` is the body of the ipython message; ``ok`` is False if the call did not do its work; ``artifacts`` are
+    files for the user."""
 
     text: str
     ok: bool = True
+    artifacts: tuple[Artifact, ...] = ()
+
+
+Permission = Literal["allow", "ask", "deny"]
 
 
 async def _nothing() -> None:
@@ -48,6 +53,10 @@ class Tool:
     wire: Literal["function", "builtin", "code"] = "function"
     wire_name: str = ""
     close: Callable[[], Awaitable[None]] = _nothing
+    permission: Permission = "allow"
+    """Whether a call runs at once, after a question to the user, or never; the user's config may say otherwise."""
+    source: str = "built in"
+    """Where it comes from, for lists and questions: a file, a package, a server."""
 
     @property
     def called(self) -> str:
@@ -116,7 +125,7 @@ class Toolbox:
             output = await tool.run(arguments)
         except LlamaChatError as error:
             return ToolResult(call, frame_failure(error.message), ok=False)
-        return ToolResult(call, output.text, output.ok)
+        return ToolResult(call, output.text, output.ok, output.artifacts)
 
     def _unknown(self, name: str) -> str:
         offered = [tool.called for tool in self.active]
