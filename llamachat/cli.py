@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from llamachat import __version__, debug
+from llamachat import __version__
+from llamachat.doors import protocol
 from llamachat.errors import ConfigError, LlamaChatError
 from llamachat.messages import Dialog, Message
 from llamachat.system_prompts import Persona, load_personas
@@ -27,7 +28,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Chat with a Llama 3 model on your own hardware. Without options: the terminal chat, with the embedded model.",
 )
-app.add_typer(debug.app, name="protocol")
+app.add_typer(protocol.app, name="protocol")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from llamachat.debug import app
+from llamachat.doors.protocol import app
 
 Golden = Callable[[str], list[dict[str, Any]]]
 Door = Callable[..., list[dict[str, Any]]]
@@ -172,7 +172,7 @@ def test_a_tokenizer_that_is_none(tmp_path: Path) -> None:
 
 @pytest.fixture
 def process(tokenizer_file: Path) -> Any:
-    command = [sys.executable, "-m", "llamachat.debug", "decode", "--tokenizer", str(tokenizer_file)]
+    command = [sys.executable, "-m", "llamachat.doors.protocol", "decode", "--tokenizer", str(tokenizer_file)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
         yield running
         running.kill()
