@@ -30,3 +30,28 @@ def cache_dir() -> Path:
 def bundled_model() -> Path:
     """The embedded checkpoint."""
     return Path(__file__).parent / "bundled" / "nano"
+
+
+def settings_from_environment() -> dict[str, str]:
+    """LLAMACHAT_SECTION_KEY=value, as "SECTION_KEY" in lower case; the folders above are no settings."""
+    prefix, folders = "LLAMACHAT_", {"config_dir", "data_dir", "cache_dir"}
+    found = {name[len(prefix) :].lower(): value for name, value in os.environ.items() if name.startswith(prefix)}
+    return {name: value for name, value in found.items() if name not in folders}
+
+
+def editor() -> str:
+    """The command that edits a file: VISUAL or EDITOR, else vi."""
+    return os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
+
+
+def write_whole(file: Path, text: str) -> None:
+    """All or nothing: a full disk leaves the old file. Raises OSError."""
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    target = file.resolve()  # a link to somebody's dotfiles stays one
+    fresh = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        fresh.write_text(text, encoding="utf-8")
+        fresh.chmod(target.stat().st_mode & 0o777 if target.exists() else 0o600)
+        fresh.replace(target)
+    finally:
+        fresh.unlink(missing_ok=True)
