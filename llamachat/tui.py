@@ -12,6 +12,7 @@ from contextlib import aclosing, contextmanager
 from dataclasses import replace
 from datetime import date
 from functools import partial
+from pathlib import Path
 from typing import ClassVar
 
 from textual.app import App, ComposeResult, SystemCommand
@@ -30,7 +31,6 @@ from llamachat.widgets.commands import COMMANDS, Command, complete, read
 from llamachat.widgets.completions import CompletionList
 from llamachat.widgets.help import HelpScreen
 from llamachat.widgets.history import History
-from llamachat.widgets.lines import LineView
 from llamachat.widgets.look import dress
 from llamachat.widgets.message import UserView
 from llamachat.widgets.prompt import Prompt
@@ -286,9 +286,13 @@ class LlamaChatApp(App[None]):
 
     # ── keys and messages ────────────────────────────────────────────────────────────────────────────────────────────
 
-    def on_line_view_copy(self, event: LineView.Copy) -> None:
+    def on_transcript_copy(self, event: Transcript.Copy) -> None:
         """Copy a message or its code."""
         self._copy(event.text, event.what)
+
+    def on_transcript_open_file(self, event: Transcript.OpenFile) -> None:
+        """Show a picture or file with the system's viewer."""
+        self.open_url(Path(event.path).absolute().as_uri())
 
     def on_prompt_completing(self, event: Prompt.Completing) -> None:
         """Show it."""
@@ -300,13 +304,13 @@ class LlamaChatApp(App[None]):
 
     def on_key(self, event: Key) -> None:
         """What is typed while a message has the focus belongs to the prompt."""
-        if isinstance(self.focused, LineView) and event.is_printable and event.key not in self.screen.active_bindings:
+        if self.focused is self.transcript and event.is_printable and event.key not in self.screen.active_bindings:
             self.prompt.focus()
             self.prompt.insert(event.character or "")
 
     def on_paste(self, event: Paste) -> None:
         """The same for what is pasted."""
-        if isinstance(self.focused, LineView):
+        if self.focused is self.transcript:
             self.prompt.focus()
             self.prompt.insert(event.text)
 
@@ -336,7 +340,7 @@ class LlamaChatApp(App[None]):
 
     def action_help(self) -> None:
         """Commands and keys."""
-        keys = [("Keys", self.BINDINGS), ("Prompt", Prompt.BINDINGS), ("Messages", LineView.BINDINGS)]
+        keys = [("Keys", self.BINDINGS), ("Prompt", Prompt.BINDINGS), ("Messages", Transcript.BINDINGS)]
         self.push_screen(HelpScreen(keys))
 
     # ── status ───────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -10,6 +10,7 @@ from llamachat.system_prompts import Persona
 from llamachat.testing import Script, ScriptedRuntime
 from llamachat.tools import Tool, Toolbox, ToolOutput
 from llamachat.tui import LlamaChatApp, Settings
+from llamachat.widgets.transcript import Transcript
 
 PERSONAS = {
     "default": Persona("default", "You are helpful.", "Helps.", tools=("python",)),
@@ -64,8 +65,13 @@ async def say(pilot: Pilot[None], text: str) -> None:
 
 def shown(app: LlamaChatApp) -> str:
     """The text of all messages, as it is drawn."""
-    rows = [view.render_line(y).text.rstrip() for view in app.transcript.children for y in range(view.size.height)]
-    return "\n".join(rows)
+    return drawn(app.transcript)
+
+
+def drawn(transcript: Transcript) -> str:
+    """The text of all messages, as it is drawn or was last."""
+    rows = [line for view in transcript.all_views for line in (view.lines or ())]
+    return "\n".join(line.plain.rstrip() for line in rows)
 
 
 def status(app: LlamaChatApp) -> str:

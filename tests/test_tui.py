@@ -48,7 +48,7 @@ async def test_a_call_runs_and_its_card_shows_code_and_output():
         assert roles(app.dialog) == ["system", "user", "assistant", "ipython", "assistant"]
         screen = shown(app)
         assert "● python  ✓ 0.0 s" in screen
-        assert "173 * 29 + 4\n  → 5021" in screen.replace("   173", "173").replace("  173", "173")
+        assert "  173 * 29 + 4\n  → 5021" in screen
         assert "ctx" in status(app)
 
 
@@ -102,7 +102,7 @@ async def test_a_message_sent_while_a_reply_runs_waits_and_is_then_answered():
         await say(pilot, "one")
         await until(pilot, lambda: "First." in shown(app))
         await say(pilot, "two")
-        await until(pilot, lambda: "two\n queued" in shown(app).replace("two\nqueued", "two\n queued"))
+        await until(pilot, lambda: "two\nqueued" in shown(app))
         go.set()
         await until(pilot, lambda: "Second." in shown(app))
         assert "queued" not in shown(app)
@@ -226,13 +226,14 @@ async def test_the_transcript_follows_only_at_its_end():
         await until(pilot, lambda: app.transcript.scroll_y == app.transcript.max_scroll_y > 50)
         await pilot.press("pageup")
         await until(pilot, lambda: "more lines" in str(app.prompt.border_subtitle))
-        place = app.transcript.scroll_y
+        place, end = app.transcript.scroll_y, app.transcript.max_scroll_y
         app.transcript.write("a late word\n\n" * 10)
-        await until(pilot, lambda: "a late word" in shown(app))
+        await until(pilot, lambda: app.transcript.max_scroll_y > end)
         assert app.transcript.scroll_y == place
         await pilot.press("ctrl+end")
         await until(pilot, lambda: app.transcript.scroll_y == app.transcript.max_scroll_y)
-        assert not app.prompt.border_subtitle
+        await until(pilot, lambda: not app.prompt.border_subtitle)
+        assert "a late word" in shown(app)
 
 
 @pytest.mark.parametrize("size", [(40, 10), (400, 120)])
@@ -267,9 +268,8 @@ async def test_a_card_unfolds_by_click_and_by_key():
     async with app.run_test(size=(80, 60)) as pilot:
         await say(pilot, "compute")
         await until(pilot, lambda: "Hello" in shown(app))
-        card = app.transcript.views[1]
         assert "… 22 more lines" in shown(app)
-        await pilot.click(card, offset=(3, 0))
+        await pilot.click(app.transcript, offset=(3, 7))
         await until(pilot, lambda: "x29 = 29" in shown(app))
         await pilot.press("ctrl+o")
         await until(pilot, lambda: "x29 = 29" not in shown(app))
@@ -280,12 +280,13 @@ async def test_the_theme_and_the_width_are_followed():
     async with app.run_test(size=(100, 30)) as pilot:
         await say(pilot, "talk")
         await until(pilot, lambda: "word" in shown(app))
-        reply = app.transcript.views[1]
-        style = reply.render_line(0)._segments[0].style
-        assert reply.size.height == 2
+        before = app.transcript.render_line(7)
+        assert shown(app).count("\n") == 5
         for theme in ("ansi-dark", "textual-light"):
             app.theme = theme
             await pilot.pause()
-        assert reply.render_line(0)._segments[0].style != style
+        after = app.transcript.render_line(7)
+        assert after.text == before.text
+        assert after != before
         await pilot.resize_terminal(60, 30)
-        await until(pilot, lambda: reply.size.height == 3)
+        await until(pilot, lambda: shown(app).count("\n") > 5)

@@ -79,10 +79,10 @@ async def test_a_reply_its_code_and_a_focused_message_can_be_copied():
         await say(pilot, "/copy code")
         assert app.clipboard == "print(1)\n"
         await pilot.press("shift+tab", "up", "c")
-        assert isinstance(app.focused, UserView)
+        assert isinstance(app.transcript.chosen, UserView)
         assert app.clipboard == "code, please"
         await pilot.press("down", "y")
-        assert isinstance(app.focused, ReplyView)
+        assert isinstance(app.transcript.chosen, ReplyView)
         assert app.clipboard == "print(1)\n"
         assert "Copied 9 characters." in status(app)
         await pilot.press("x")  # what is typed belongs to the prompt
@@ -95,10 +95,9 @@ async def test_selected_text_is_copied_by_ctrl_c():
     async with app.run_test() as pilot:
         await say(pilot, "count")
         await until(pilot, lambda: "one two three" in shown(app))
-        reply = app.transcript.views[-1]
-        await pilot.mouse_down(reply, offset=(6, 0))
-        await pilot.hover(reply, offset=(8, 0))
-        await pilot.mouse_up(reply, offset=(8, 0))
+        await pilot.mouse_down(app.transcript, offset=(7, 7))
+        await pilot.hover(app.transcript, offset=(9, 7))
+        await pilot.mouse_up(app.transcript, offset=(9, 7))
         await pilot.press("ctrl+c")
         assert app.clipboard == "two"
 

@@ -1,19 +1,15 @@
-"""LineView: a widget that is a column of lines, drawn one by one as the terminal asks for them.
+"""LineView: a small widget that is a column of lines, drawn one by one as the terminal asks for them.
 
-A transcript of such widgets has one node per message, and a resize or a focus change costs what is on the screen. Knows
-selection and copying; knows no Markdown and no App.
+For what stands beside the transcript, such as help and completions. Knows selection; knows no Markdown and no App.
 """
 
 from abc import abstractmethod
-from collections.abc import Sequence
 from typing import ClassVar
 
+from rich.console import Console
 from rich.style import Style
 from rich.text import Text
-from textual.binding import Binding, BindingType
-from textual.events import Click
-from textual.geometry import Region, Size
-from textual.message import Message
+from textual.geometry import Size
 from textual.selection import Selection
 from textual.strip import Strip
 from textual.widget import Widget
@@ -21,33 +17,19 @@ from textual.widget import Widget
 from llamachat.widgets.look import COMPONENTS, Look, look_of
 
 MEASURE = 110  # cells; longer lines are hard to read, so a wide terminal keeps its rest empty
-MORE = "… "
+
+Span = tuple[int, int]
+"""First character, and the one after the last; -1 is the line's end."""
 
 
-class LineView(Widget, can_focus=True):
-    """Lines that fit the width. A subclass draws them all in ``draw``, or only the last ones with ``replace``."""
+class LineView(Widget):
+    """Lines that fit the width; a subclass draws them all in ``draw``."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = COMPONENTS
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("c", "copy", "Copy", id="view.copy"),
-        Binding("y", "copy_code", "Copy code", id="view.copy_code"),
-        Binding("enter,space", "unfold", "Open or fold", id="view.unfold"),
-    ]
-
-    class Copy(Message):
-        """The user wants ``text`` on the clipboard."""
-
-        def __init__(self, text: str, what: str) -> None:
-            super().__init__()
-            self.text = text
-            self.what = what
 
     def __init__(self, *, classes: str | None = None) -> None:
         super().__init__(classes=classes)
-        self.opened = False
-        """Long content is shown whole."""
         self._lines: list[Text] = []
-        self._strips: dict[int, Strip] = {}
         self._drawn_for: tuple[int, Look] | None = None
         self._look: Look | None = None
 
@@ -58,33 +40,12 @@ class LineView(Widget, can_focus=True):
     @property
     @abstractmethod
     def source(self) -> str:
-        """What copying the whole gives."""
-
-    @property
-    def code(self) -> str:
-        """The last code block in it, or nothing."""
-        return ""
-
-    # ── lines ────────────────────────────────────────────────────────────────────────────────────────────────────────
+        """The whole as plain text."""
 
     def redraw(self) -> None:
         """The content has changed."""
         self._drawn_for = None
-        self._changed_from(0)
-
-    def replace(self, start: int, lines: Sequence[Text]) -> None:
-        """Exchange the lines from ``start`` on."""
-        before = len(self._lines)
-        self._lines[start:] = lines
-        self._changed_from(start, resized=len(self._lines) != before)
-
-    def _changed_from(self, start: int, *, resized: bool = True) -> None:
-        for y in [y for y in self._strips if y >= start]:
-            del self._strips[y]
-        if resized:
-            self.refresh(layout=True)
-        else:
-            self.refresh(Region(0, start, self.size.width, max(len(self._lines) - start, 1)))
+        self.refresh(layout=True)
 
     def _fit(self, width: int) -> None:
         """Draw anew if the width or the colours are not those that the lines were drawn for."""
@@ -93,21 +54,12 @@ class LineView(Widget, can_focus=True):
         fit = (min(width, MEASURE), self._look)
         if width > 0 and fit != self._drawn_for:
             self._lines = self.draw(*fit)
-            self._strips.clear()
             self._drawn_for = fit
-
-    @property
-    def fit(self) -> tuple[int, Look] | None:
-        """Width and look that the lines were drawn for; None before the first drawing."""
-        return self._drawn_for
 
     def notify_style_update(self) -> None:
         """Colours may have changed."""
         super().notify_style_update()
         self._look = None
-        self._strips.clear()
-
-    # ── what Textual asks ────────────────────────────────────────────────────────────────────────────────────────────
 
     def get_content_width(self, container: Size, viewport: Size) -> int:
         """All there is."""
@@ -124,21 +76,9 @@ class LineView(Widget, can_focus=True):
         self._fit(width)
         if y >= len(self._lines):
             return Strip.blank(width, self.rich_style)
-        selection = self.text_selection
-        if selection and (span := selection.get_span(y)) is not None:
-            return self._strip(y, width, span)
-        if y not in self._strips:
-            self._strips[y] = self._strip(y, width)
-        return self._strips[y]
-
-    def _strip(self, y: int, width: int, selected: tuple[int, int] | None = None) -> Strip:
-        """Line ``y`` as cells; ``selected``: the first and the last character (-1: the line's end) to highlight."""
-        line = self._lines[y]
-        if selected:
-            line = line.copy()
-            line.stylize(self.selection_style, selected[0], None if selected[1] == -1 else selected[1])
-        base = self.rich_style + line.style if isinstance(line.style, Style) else self.rich_style
-        strip = Strip(line.render(self.app.console), line.cell_len).apply_style(base)  # render() leaves out line.style
+        span = self.text_selection.get_span(y) if self.text_selection else None
+        line = selected(self._lines[y], span, self.selection_style)
+        strip = strip_of(line, self.rich_style, self.app.console)
         return strip.crop_extend(0, width, self.rich_style).apply_offsets(0, y)
 
     def get_selection(self, selection: Selection) -> tuple[str, str] | None:
@@ -154,36 +94,17 @@ class LineView(Widget, can_focus=True):
         """Show it."""
         self.refresh()
 
-    # ── actions ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def action_copy(self) -> None:
-        """Offer the whole source for copying."""
-        self.post_message(self.Copy(self.source, "message"))
-
-    def action_copy_code(self) -> None:
-        """Offer the last code block for copying."""
-        self.post_message(self.Copy(self.code, "code"))
-
-    def action_unfold(self) -> None:
-        """Show long content whole, or fold it."""
-        self.opened = not self.opened
-        self.redraw()
-
-    def on_click(self, event: Click) -> None:
-        """A click on a handle opens or folds."""
-        offset = event.get_content_offset(self)
-        if offset is not None and event.chain == 1 and self.is_handle(offset.y):
-            self.action_unfold()
-
-    def is_handle(self, y: int) -> bool:
-        """Whether row ``y`` opens or folds the rest when it is clicked."""
-        return y < len(self._lines) and self._lines[y].plain.lstrip(" →").startswith(MORE)
+def selected(line: Text, span: Span | None, style: Style) -> Text:
+    """``line`` with the characters of ``span`` highlighted."""
+    if span is None:
+        return line
+    line = line.copy()
+    line.stylize(style, span[0], None if span[1] == -1 else span[1])
+    return line
 
 
-def folded(lines: list[Text], limit: int, look: Look, opened: bool, *, tail: bool = False) -> list[Text]:
-    """``lines``, or the first (``tail``: the last) ``limit`` of them and how many more there are. One line more is not
-    worth it."""
-    if opened or len(lines) <= limit + 1:
-        return lines
-    more = Text(f"{MORE}{len(lines) - limit:,} more lines · enter opens", look.muted, end="")
-    return [more, *lines[-limit:]] if tail else [*lines[:limit], more]
+def strip_of(line: Text, base: Style, console: Console) -> Strip:
+    """``line`` as cells on ``base``."""
+    base = base + line.style if isinstance(line.style, Style) else base  # render() leaves out line.style
+    return Strip(line.render(console), line.cell_len).apply_style(base)

@@ -1,16 +1,17 @@
-"""ToolCard: one call of a tool, from the code that is being written to the output. Knows no App and no toolbox."""
+"""ToolCard: one call of a tool, from the code that is being written to the output. Knows no widget and no toolbox."""
 
 import json
 import re
+from collections.abc import Hashable
 
 from rich.text import Text
 
-from llamachat.messages import ToolCall, ToolResult
+from llamachat.messages import Artifact, ToolCall, ToolResult
 from llamachat.visible import visible
 from llamachat.widgets.code import highlight
-from llamachat.widgets.lines import LineView, folded
 from llamachat.widgets.look import Look
-from llamachat.widgets.message import FLUSH
+from llamachat.widgets.pictures import caption, is_picture, picture
+from llamachat.widgets.view import View, clip, folded, rows_of
 from llamachat.widgets.wrap import fold, prefixed, wrap
 
 FOLD = 8  # lines of the call, and lines of the output, that a folded card shows
@@ -19,17 +20,22 @@ LINE = 60  # characters; arguments that are longer are shown as JSON over severa
 _STREAM = re.compile(r"\[(stdout|stderr)\]\n?(.*?)\n?\[/\1\]", re.DOTALL)
 
 
-class ToolCard(LineView):
+class ToolCard(View):
     """A call and its result. ``write`` shows a call that the model is still writing."""
 
-    def __init__(self) -> None:
-        super().__init__(classes="-tool -running")
+    def __init__(self, key: Hashable = None) -> None:
+        super().__init__(key)
         self._draft = ""
         self._title = ""
         self._call: ToolCall | None = None
         self._result: ToolResult | None = None
         self._note = ""
-        self._scheduled = False
+        self._file_rows: dict[int, str] = {}
+
+    @property
+    def kind(self) -> str:
+        """A tool's card."""
+        return "tool"
 
     @property
     def source(self) -> str:
@@ -42,67 +48,104 @@ class ToolCard(LineView):
         return _code(self._call)[0] if self._call else self._draft
 
     @property
+    def call(self) -> ToolCall:
+        """What is asked for; a call that is being written has no name yet."""
+        return self._call or ToolCall("")
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """What the tool made for the user."""
+        return tuple(artifact.path for artifact in self._artifacts)
+
+    @property
+    def _artifacts(self) -> tuple[Artifact, ...]:
+        return self._result.artifacts if self._result else ()
+
+    @property
     def _output(self) -> str:
         return readable(self._result.output) if self._result else ""
 
     def write(self, text: str) -> None:
         """More of the call that is being written."""
         self._draft += text
-        if not self._scheduled:
-            self._scheduled = True
-            self.set_timer(FLUSH, self.redraw)
-
-    def redraw(self) -> None:
-        """Show what is known by now."""
-        self._scheduled = False
-        super().redraw()
+        self.changed(self)
 
     def start(self, call: ToolCall, title: str) -> None:
         """The call is complete and runs; ``title`` is the name that the user knows the tool by."""
         self._call, self._title = call, title
-        self.redraw()
+        self.changed(self)
 
-    def end(self, result: ToolResult, seconds: float) -> None:
-        """The tool has answered."""
+    def end(self, result: ToolResult, seconds: float | None) -> None:
+        """The tool has answered; None: nobody knows how long it took."""
         self._call, self._result = result.call, result
-        self._finish("-good" if result.ok else "-bad", f"{'✓' if result.ok else '✗'} {seconds:.1f} s")
+        took = "" if seconds is None else f" {seconds:.1f} s"
+        self._finish(f"{'✓' if result.ok else '✗'}{took}")
 
     def abandon(self) -> None:
         """The call will not run, or its result not come."""
         if self._result is None:
-            self._finish("-bad", "✗ interrupted")
+            self._finish("✗ interrupted")
 
-    def _finish(self, outcome: str, note: str) -> None:
+    def _finish(self, note: str) -> None:
         self._note = note
-        self.remove_class("-running")
-        self.add_class(outcome)
-        self.redraw()
+        self.changed(self)
 
     def is_handle(self, y: int) -> bool:
         """The head, too, opens and folds the card."""
         return y == 0 or super().is_handle(y)
 
+    def file_at(self, y: int) -> str:
+        """A picture and its caption stand for the file."""
+        return self._file_rows.get(y, "")
+
+    def guess(self, width: int) -> int:
+        """Folded, both parts are short."""
+        parts = [rows_of(part, width) for part in (self.code, self._output) if part]
+        return 1 + sum(rows if self.opened else min(rows, FOLD + 1) for rows in parts) + len(self._artifacts)
+
+    # ── drawing ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
     def draw(self, width: int, look: Look) -> list[Text]:
-        """Head, call, output."""
+        """Head, call, output, files."""
         inner = max(width - 2, 1)
-        code, language = _code(self._call) if self._call else (self._draft, "python")
-        rows = (
-            [row for line in highlight(code.strip("\n"), language, look) for row in fold(line, inner)] if code else []
-        )
-        body = folded(rows, FOLD, look, self.opened)
-        if self._result:
-            failed = not self._result.ok
-            output = wrap(Text(visible(self._output), look.muted, end=""), inner - 2)
-            arrow = Text("→ ", look.bad if failed else look.good)
-            body = body + prefixed(folded(output, FOLD, look, self.opened, tail=failed), arrow, Text("  "))
         indent = Text("  ")
-        return [self._head(look), *prefixed(body, indent, indent)]
+        body = [*self._code_rows(inner, look), *self._output_rows(inner, look)]
+        lines = [self._head(look), *prefixed(body, indent, indent)]
+        self._file_rows = {}
+        for artifact in self._artifacts:
+            rows = prefixed(_file_rows(artifact, inner, look), indent, indent)
+            self._file_rows |= {len(lines) + i: artifact.path for i in range(len(rows))}
+            lines += rows
+        return lines
 
     def _head(self, look: Look) -> Text:
         colour = look.accent if not self._note else look.good if self._result and self._result.ok else look.bad
         title = visible(self._title).replace("\n", "␊") if self._call else "writing a call"
         note = self._note or ("running …" if self._call else "…")
         return Text.assemble(("● ", colour), (title, look.heading), (f"  {note}", look.muted), end="")
+
+    def _code_rows(self, width: int, look: Look) -> list[Text]:
+        code, language = _code(self._call) if self._call else (self._draft, "python")
+        code = code.strip("\n")
+        if not code:
+            return []
+        code, cut = (code, 0) if self.opened else clip(code, FOLD, width)
+        rows = [row for line in highlight(code, language, look) for row in fold(line, width)]
+        return folded(rows, FOLD, look, self.opened, cut=cut)
+
+    def _output_rows(self, width: int, look: Look) -> list[Text]:
+        if self._result is None:
+            return []
+        failed, arrow = not self._result.ok, Text("→ ", look.bad if not self._result.ok else look.good)
+        output, cut = (self._output, 0) if self.opened else clip(self._output, FOLD, width, tail=failed)
+        rows = wrap(Text(visible(output), look.muted, end=""), width - 2)
+        return prefixed(folded(rows, FOLD, look, self.opened, tail=failed, cut=cut), arrow, Text("  "))
+
+
+def _file_rows(artifact: Artifact, width: int, look: Look) -> list[Text]:
+    """The picture, if it is one, and the caption."""
+    picture_rows = picture(artifact.path, width) if is_picture(artifact.media_type) else []
+    return [*picture_rows, *wrap(Text(caption(artifact, bool(picture_rows)), look.muted, end=""), width)]
 
 
 def readable(output: str) -> str:
