@@ -1,0 +1,177 @@
+"""The file of the store: made, migrated, looked over, set aside when it is damaged. Knows SQLite, no sessions.
+
+The file is only ever read through SQLite: closing another handle of it would drop the process's locks (POSIX).
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from llamachat.errors import StorageError
+from llamachat.sessions.salvage import salvage
+from llamachat.sessions.schema import APPLICATION_ID, MIGRATIONS
+
+FILES = ("", "-wal", "-shm")  # what SQLite keeps side by side
+CHECKED = 64 << 20  # bytes; larger files are not looked through at opening (quick_check does about 0.5 GB/s)
+_DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_FULL = "The chat goes on, and is saved as soon as that works again."
+
+
+def connect(path: Path, *, busy: float = 5.0) -> sqlite3.Connection:
+    """A connection in autocommit mode that waits ``busy`` seconds for other writers; never makes a file."""
+    db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", timeout=busy, isolation_level=None, uri=True)
+    db.row_factory = sqlite3.Row
+    db.execute("PRAGMA foreign_keys = ON")
+    return db
+
+
+@contextmanager
+def transaction(db: sqlite3.Connection) -> Iterator[None]:
+    """All of the block or nothing of it."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:  # SQLite rolls back by itself when the disk is full
+            db.execute("ROLLBACK")
+        raise
+
+
+def prepare(path: Path, now: float) -> StorageError | None:
+    """Make ``path`` a store of our version; a damaged one is set aside first, and the error to show says so.
+
+    ``now`` is seconds since 1970 and names what is set aside. Raises StorageError if there can be no store, or if a
+    newer llamachat wrote it: that one is not touched.
+    """
+    with translated(path):
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with FileLock(f"{path}.lock", mode=0o600, timeout=30):
+            if not path.exists() and not _beside(path, "-wal").exists():
+                _create(path)
+                return None
+            if reason := _damage(path):
+                return _set_aside(path, reason, now)
+            with closing(connect(path)) as db:
+                migrate(db)
+            return None
+
+
+def migrate(db: sqlite3.Connection) -> None:
+    """Apply the migrations that are missing, each in one transaction."""
+    for number, script in enumerate(MIGRATIONS, 1):
+        if number > db.execute("PRAGMA user_version").fetchone()[0]:
+            try:
+                db.executescript(f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT")
+            except sqlite3.Error:
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+                raise
+
+
+def suspect(path: Path) -> None:
+    """Let the next ``prepare`` look the file through, whatever its size: something in it could not be read."""
+    _beside(path, ".suspect").touch(mode=0o600)
+
+
+def damaged(error: Exception) -> bool:
+    """Whether ``error`` says that the file is not in order, rather than busy, full or out of reach."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return isinstance(code, int) and code & 0xFF in _DAMAGE
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Errors of SQLite and the file system inside become StorageErrors."""
+    try:
+        yield
+    except (sqlite3.Error, OSError, Timeout) as error:
+        if damaged(error):
+            with_mark = "Start llamachat again: it sets the store aside, and keeps what can be read."
+            suspect(path)
+            raise StorageError(f"The session store {path} is damaged: {error}.", with_mark) from error
+        raise unusable(path, error) from error
+
+
+def unusable(path: Path, error: Exception) -> StorageError:
+    """What to tell the user when the store can't be used just now."""
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return StorageError(f"The session store {path} can't be used: {reason}.", _FULL)
+
+
+def _create(path: Path) -> None:
+    """A new file appears at once and whole, so that an empty one is always a torn one."""
+    new = _beside(path, ".new")
+    for suffix in FILES:
+        _beside(new, suffix).unlink(missing_ok=True)
+    os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))  # SQLite gives -wal and -shm the same mode
+    with closing(connect(new)) as db:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        migrate(db)
+    os.rename(new, path)
+
+
+def _damage(path: Path) -> str:
+    """Why the file can't be used as it is; nothing if it can. Quick: only files that nobody closed are looked
+    through, since their log may be torn, and among these only small ones."""
+    mark = _beside(path, ".suspect")
+    if not path.exists():
+        return "its main file is missing"
+    if path.stat().st_size == 0:
+        return "its file is empty"  # SQLite would take that for a new one, and delete the log
+    log = _beside(path, "-wal")
+    unclosed = log.exists() and log.stat().st_size > 0
+    try:
+        with closing(connect(path)) as db:
+            if (version := db.execute("PRAGMA user_version").fetchone()[0]) > len(MIGRATIONS):
+                raise _newer(path, version)
+            if db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+                return "it is not one of llamachat's"
+            if mark.exists() or (unclosed and path.stat().st_size <= CHECKED):
+                if (found := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+                    return str(found).splitlines()[-1]
+                if mark.exists():
+                    db.execute("INSERT INTO words (words) VALUES ('rebuild')")  # what quick_check doesn't see
+            db.execute("SELECT count(*) FROM sqlite_schema")
+    except sqlite3.DatabaseError as error:
+        if not damaged(error):
+            raise
+        return str(error)
+    mark.unlink(missing_ok=True)
+    return ""
+
+
+def _newer(path: Path, version: int) -> StorageError:
+    return StorageError(
+        f"The session store {path} is of a newer llamachat (version {version}; this one knows {len(MIGRATIONS)}).",
+        "Update llamachat, or give another folder with LLAMACHAT_DATA_DIR. Nothing was changed.",
+    )
+
+
+def _set_aside(path: Path, reason: str, now: float) -> StorageError:
+    """Rename the files, make new ones, and take over what can be read."""
+    base = _beside(path, f".damaged-{datetime.fromtimestamp(now, UTC):%Y%m%d-%H%M%S}")
+    aside, number = base, 1
+    while any(_beside(aside, suffix).exists() for suffix in FILES):
+        number += 1
+        aside = _beside(base, f"-{number}")
+    for suffix in FILES:
+        if (file := _beside(path, suffix)).exists():
+            file.rename(_beside(aside, suffix))
+    _beside(path, ".suspect").unlink(missing_ok=True)
+    _create(path)
+    kept = salvage(aside, path) if aside.exists() else 0
+    return StorageError(
+        f"The session store was damaged ({reason}); it is set aside as {aside}.",
+        f"{kept} messages could be read in it, and are kept." if kept else "No message could be read in it.",
+    )
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
