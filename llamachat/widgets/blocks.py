@@ -6,12 +6,12 @@ What is foreign stays text: HTML, link definitions and rich's markup are shown a
 from collections.abc import Sequence
 
 from markdown_it import MarkdownIt
-from markdown_it.rules_inline import StateInline
 from markdown_it.tree import SyntaxTreeNode
 from rich.style import Style
 from rich.text import Text
 
 from llamachat.visible import visible
+from llamachat.widgets import latex
 from llamachat.widgets.code import highlight
 from llamachat.widgets.look import Look
 from llamachat.widgets.tables import Align, Row, column_widths, row_lines, rule
@@ -20,23 +20,10 @@ from llamachat.widgets.wrap import fold, prefixed, wrap
 # Link definitions act on blocks far away, underlined headings on all lines of a paragraph: with them, a stream could
 # change what was already drawn. A chat's "---" below a line is meant as a rule, too.
 PARSER = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"]).disable(["reference", "lheading"])
+latex.enable(PARSER)
 NUMBER = 2  # digits that a list number has room for; a fixed width, as a list that streams has no last number yet
 
 BOLD, ITALIC, STRIKE = Style(bold=True), Style(italic=True), Style(strike=True)
-
-
-def _latex(state: StateInline, silent: bool) -> bool:
-    r"""Inline rule: the brackets of LaTeX, ``\(`` and ``\[``, keep their backslash, which CommonMark would eat."""
-    mark = state.src[state.pos : state.pos + 2]
-    if mark not in (r"\(", r"\)", r"\[", r"\]"):
-        return False
-    if not silent:
-        state.pending += mark
-    state.pos += 2
-    return True
-
-
-PARSER.inline.ruler.before("escape", "latex", _latex)
 
 
 def parse(source: str) -> list[SyntaxTreeNode]:
@@ -72,6 +59,8 @@ def block_lines(node: SyntaxTreeNode, width: int, look: Look) -> list[Text]:
         case "table":
             rows = table_rows(node, look)
             return table_lines(rows, column_widths(rows, width), aligns(node), width, look, header=True)
+        case "display":
+            return wrap(Text(visible(node.content), end=""), width)
         case "hr":
             return [Text("─" * min(width, 40), look.muted, end="")]
         case _:

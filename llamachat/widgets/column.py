@@ -299,30 +299,29 @@ class Column(ScrollView, can_focus=True):
         key = self._key(view, row)
         span = self.text_selection.get_span(key) if self.text_selection else None
         if span is not None:
-            return self._strip(view, row, width, span)
+            return self._strip(view, row, key, span)
         if key not in self._strips:
             if len(self._strips) >= KEPT_STRIPS:
                 self._strips.clear()
-            self._strips[key] = self._strip(view, row, width)
+            self._strips[key] = self._strip(view, row, key)
         return self._strips[key]
 
-    def _strip(self, view: View, row: int, width: int, span: tuple[int, int] | None = None) -> Strip:
-        top = self._top_rows(view)
-        base, line = self.rich_style, Text(end="")
-        if row < top:
-            if row == top - 1 and view.label and self._look:
-                line = Text(view.label.rjust(self._width), self._look.muted, end="")
-            bar, edge = " ", base
-        else:
+    def _strip(self, view: View, row: int, key: int, span: tuple[int, int] | None = None) -> Strip:
+        """Row ``row`` of ``view`` as cells that know their ``key``."""
+        row, base, line = row - self._top_rows(view), self.rich_style, Text(end="")
+        bar, edge = " ", base
+        if row >= 0:
             base = self._dress.get(view.kind, base)
             bar, edge = self._bar(view, base)
-            if view.lines is not None and row - top < len(view.lines):
-                line = view.lines[row - top]
+            if view.lines is not None and row < len(view.lines):
+                line = view.lines[row]
+        elif view.label and self._look:
+            line = Text(view.label[: self._width].rjust(self._width), self._look.muted, end="")
         if span is not None:
             line = selected(line, _inside(span), self.selection_style)
         gutter = Strip([Segment(bar, edge), Segment(" " * (GUTTER - 1), base)], GUTTER)
         strip = Strip.join([gutter, strip_of(line, base, self.app.console)])
-        return strip.crop_extend(0, width, base).apply_offsets(0, self._key(view, row))
+        return strip.crop_extend(0, self.size.width, base).apply_offsets(0, key)
 
     def _bar(self, view: View, base: Style) -> tuple[str, Style]:
         chosen = view is self.chosen and self.has_focus

@@ -134,9 +134,10 @@ class ToolCard(View):
         return folded(rows, FOLD, look, self.opened, cut=cut)
 
     def _output_rows(self, width: int, look: Look) -> list[Text]:
-        if self._result is None:
+        if self._result is None or not self._output:
             return []
-        failed, arrow = not self._result.ok, Text("→ ", look.bad if not self._result.ok else look.good)
+        failed = not self._result.ok
+        arrow = Text("→ ", look.bad if failed else look.good)
         output, cut = (self._output, 0) if self.opened else clip(self._output, FOLD, width, tail=failed)
         rows = wrap(Text(visible(output), look.muted, end=""), width - 2)
         return prefixed(folded(rows, FOLD, look, self.opened, tail=failed, cut=cut), arrow, Text("  "))
