@@ -7,10 +7,13 @@
     ├── ContextOverflow                the prompt is longer than the model's context
     ├── EngineError                    the runtime failed under way: out of memory, a dead device or server
     ├── StorageError                   a folder or file of ours that can't be read or written
-    └── SearchError                    the search tool has no answer …
-        ├── SearchOffline                  … because there is no network
-        ├── SearchRateLimited              … because the provider asks us to wait
-        └── SearchNothingFound             … because nothing matches
+    ├── SearchError                    the search tool has no answer …
+    │   ├── SearchOffline                  … because there is no network
+    │   ├── SearchRateLimited              … because the provider asks us to wait
+    │   └── SearchNothingFound             … because nothing matches
+    └── PageError                      an address on the web gives us no document …
+        ├── PageOffline                    … because nobody answers there, or not to the end
+        └── PageRefused                    … because we do not go there, or do not take what is there
 
 A *model's* mistake (unknown tool, bad JSON, timeout) is no exception: it is a ``ToolResult(ok=False)``.
 """
@@ -66,3 +69,15 @@ class SearchRateLimited(SearchError):
 
 class SearchNothingFound(SearchError):
     """Nothing matches the query."""
+
+
+class PageError(LlamaChatError):
+    """An address on the web gives us no document."""
+
+
+class PageOffline(PageError):
+    """Nobody answers there, or not to the end."""
+
+
+class PageRefused(PageError):
+    """We do not go there, or do not take what is there."""

@@ -1,4 +1,4 @@
-"""The search tool: a query in, five results out, cached for a day. Knows providers by one method only.
+"""The search tool: a query in, five results out, cached for a day. Knows ddgs, and other providers by one method.
 
 What a provider's library raises is translated at its border into SearchOffline, SearchRateLimited and
 SearchNothingFound; their messages begin with "offline: ", "rate limited: ", "nothing found: ", for the model to tell.
@@ -8,7 +8,7 @@ import asyncio
 import json
 import sqlite3
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -41,7 +41,7 @@ class Provider(Protocol):
 
     @property
     def name(self) -> str:
-        """Answers are cached by it."""
+        """Errors name it, and answers are cached by it."""
 
     def search(self, query: str, limit: int) -> list[Found]:
         """At most ``limit`` results, best first."""
@@ -80,28 +80,24 @@ def ask_ddgs(ask: Callable[[], list[dict[str, Any]]]) -> list[Found]:
         if any(isinstance(link, TimeoutException | primp.RequestError) for link in chain):
             raise _offline("no search engine can be reached") from error
         if inner is None or isinstance(inner, str):
-            raise _nothing() from error
+            raise nothing_found() from error
         raise SearchError(f"the search failed: {inner}", "Try again, or try other words.") from error
 
 
 def search_tool(provider: Provider | None = None, cache: Path | None = None, *, timeout: float = SECONDS) -> Tool:
     """The tool ``search``, which models know as ``brave_search``.
 
-    ``provider`` is ddgs if not given, ``cache`` a folder of ours. ``timeout`` is in seconds.
+    ``provider`` is ddgs if not given. ``cache`` is a folder of ours where its answers are kept; only ddgs has one if
+    none is given. ``timeout`` is in seconds.
     """
-    source = provider or Ddgs()
-    answers = _Cache(cache or paths.cache_dir() / "search")
+    source = provider or Cached(Ddgs(), cache or paths.cache_dir() / "search")
+    if provider and cache:
+        source = Cached(provider, cache)
 
     def look_up(query: str) -> list[dict[str, str]]:
-        key = f"{source.name}\n{' '.join(query.split()).casefold()}"
-        if (known := answers.get(key)) is not None:
-            return known
-        found = [result for result in source.search(query, RESULTS) if len(result.url) <= _URL][:RESULTS]
-        if not found:
-            raise _nothing()
-        rows = [asdict(Found(_cut(f.title, _TITLE), f.url, _cut(f.text, _TEXT))) for f in found]
-        answers.set(key, rows)
-        return rows
+        if rows := [asdict(found) for found in _shown(source.search(query, RESULTS))]:
+            return rows
+        raise nothing_found()
 
     async def run(arguments: Mapping[str, Any]) -> ToolOutput:
         try:
@@ -122,19 +118,25 @@ def search_tool(provider: Provider | None = None, cache: Path | None = None, *, 
     )
 
 
-class _Cache:
-    """Answers on disk, as JSON: diskcache would pickle otherwise. Without a folder that works, it is just empty."""
+class Cached:
+    """A provider whose answers are kept for a day, on disk and as JSON: diskcache would pickle otherwise.
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    Without a folder that works, it is just the provider. Failures are not kept.
+    """
 
-    def get(self, key: str) -> list[dict[str, str]] | None:
-        rows = self._with(lambda cache: cache.get(key))
-        whole = isinstance(rows, list) and all(isinstance(row, dict) and set(row) == _FIELDS for row in rows)
-        return rows if whole else None
+    def __init__(self, provider: Provider, folder: Path) -> None:
+        self.name = provider.name
+        self._provider, self._folder = provider, folder
 
-    def set(self, key: str, rows: list[dict[str, str]]) -> None:
-        self._with(lambda cache: cache.set(key, rows, expire=_DAY))
+    def search(self, query: str, limit: int) -> list[Found]:
+        """As in Provider."""
+        key = f"{self.name}\n{' '.join(query.split()).casefold()}"
+        known = self._with(lambda cache: cache.get(key))
+        if isinstance(known, list) and all(map(_is_row, known)):
+            return [Found(**row) for row in known]
+        if found := _shown(self._provider.search(query, limit)):
+            self._with(lambda cache: cache.set(key, [asdict(result) for result in found], expire=_DAY))
+        return found
 
     def _with(self, use: Callable[[Any], Any]) -> Any:
         import diskcache  # type: ignore[import-untyped]  # late: 0.04 s; it ships no types
@@ -156,15 +158,24 @@ class _Cache:
                 file.unlink()
 
 
-_FIELDS = {"title", "url", "text"}
+def _is_row(row: object) -> bool:
+    whole = isinstance(row, dict) and set(row) == {"title", "url", "text"}
+    return whole and all(isinstance(value, str) for value in row.values())  # type: ignore[attr-defined]
 
 
 def _offline(reason: str) -> SearchOffline:
     return SearchOffline(f"offline: {reason}.", "Check the network connection.")
 
 
-def _nothing() -> SearchNothingFound:
+def nothing_found() -> SearchNothingFound:
+    """What a provider says that has no results."""
     return SearchNothingFound("nothing found: try other words.", "Search engines also fall silent after many queries.")
+
+
+def _shown(found: Iterable[Found]) -> list[Found]:
+    """The first few results, each short enough for the model."""
+    fit = [result for result in found if len(result.url) <= _URL]
+    return [Found(_cut(result.title, _TITLE), result.url, _cut(result.text, _TEXT)) for result in fit[:RESULTS]]
 
 
 def _cut(text: str, limit: int) -> str:
