@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from llamachat import __version__
-from llamachat.doors import protocol
+from llamachat.doors import protocol, sessions
 from llamachat.errors import ConfigError, LlamaChatError
 from llamachat.messages import Dialog, Message
 from llamachat.system_prompts import Persona, load_personas
@@ -29,6 +29,7 @@ app = typer.Typer(
     help="Chat with a Llama 3 model on your own hardware. Without options: the terminal chat, with the embedded model.",
 )
 app.add_typer(protocol.app, name="protocol")
+app.add_typer(sessions.app, name="sessions")
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,9 +22,9 @@ _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _FULL = "The chat goes on, and is saved as soon as that works again."
 
 
-def connect(path: Path, *, busy: float = 5.0) -> sqlite3.Connection:
+def connect(path: Path, *, busy: float = 5.0, mode: str = "rw") -> sqlite3.Connection:
     """A connection in autocommit mode that waits ``busy`` seconds for other writers; never makes a file."""
-    db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", timeout=busy, isolation_level=None, uri=True)
+    db = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", timeout=busy, isolation_level=None, uri=True)
     db.row_factory = sqlite3.Row
     db.execute("PRAGMA foreign_keys = ON")
     return db
@@ -59,6 +59,9 @@ def prepare(path: Path, now: float) -> StorageError | None:
                 return _set_aside(path, reason, now)
             with closing(connect(path)) as db:
                 migrate(db)
+                if (mark := _beside(path, ".suspect")).exists():
+                    db.execute("INSERT INTO words (words) VALUES ('rebuild')")  # what quick_check doesn't see
+                    mark.unlink()
             return None
 
 
@@ -128,22 +131,19 @@ def _damage(path: Path) -> str:
     log = _beside(path, "-wal")
     unclosed = log.exists() and log.stat().st_size > 0
     try:
-        with closing(connect(path)) as db:
+        with closing(connect(path, mode="ro")) as db:  # else closing would write the log into the file, and remove it
             if (version := db.execute("PRAGMA user_version").fetchone()[0]) > len(MIGRATIONS):
                 raise _newer(path, version)
             if db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
                 return "it is not one of llamachat's"
-            if mark.exists() or (unclosed and path.stat().st_size <= CHECKED):
-                if (found := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-                    return str(found).splitlines()[-1]
-                if mark.exists():
-                    db.execute("INSERT INTO words (words) VALUES ('rebuild')")  # what quick_check doesn't see
+            look = mark.exists() or (unclosed and path.stat().st_size <= CHECKED)
+            if look and (found := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+                return str(found).splitlines()[-1]
             db.execute("SELECT count(*) FROM sqlite_schema")
     except sqlite3.DatabaseError as error:
         if not damaged(error):
             raise
         return str(error)
-    mark.unlink(missing_ok=True)
     return ""
 
 

@@ -13,7 +13,7 @@ Kind = Literal["said", "retry", "edit", "continue", "compaction", "copy", "repai
 Flag = Literal["", "pin", "drop"]
 """What the user wants of a message in the context: nothing special, kept by compactions, not shown to the model."""
 
-SHORTEST = 8  # characters of an id that lists show; 32 bits, so that a person hardly ever needs more
+SHORTEST = 8
 
 
 def new_id() -> str:
@@ -81,6 +81,11 @@ class Info:
     updated: float
     head: str | None = None
     messages: int = 0
+
+    @property
+    def short_id(self) -> str:
+        """As lists show it; 32 bits, so that a person hardly ever needs more."""
+        return self.id[:SHORTEST]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ processes may use one store.
 import struct
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from sqlite3 import Connection, Row
@@ -101,9 +101,13 @@ class Store:
             return [_hit(row) for row in db.execute(_SEARCH, (query, limit))]
 
     def read(self, id: str) -> tuple[Info, Tree]:
-        """A session as it is on the disk, to look at. Raises ConfigError if there is none."""
-        with self._reading() as db:
-            return self._load(db, id)[:2]
+        """A session as it is on the disk, to look at, with what a program that ended was writing. Raises ConfigError if
+        there is none."""
+        with self._reading() as db, self._lock(id) or nullcontext() as lock:
+            info, tree, _ = self._load(db, id)
+            for node in finish_drafts(tree, read_drafts(db, id) if lock else ()):
+                info = replace(info, head=node.id if node.parent == info.head else info.head)
+        return info, tree
 
     # ── opening ──────────────────────────────────────────────────────────────────────────────────────────────────────
 

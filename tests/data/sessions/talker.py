@@ -8,8 +8,18 @@ import time
 from itertools import count
 from pathlib import Path
 
-from llamachat.messages import Message, MessageEnd, StopReason, TextDelta, ToolCall, ToolEnd, ToolResult, ToolStart
-from llamachat.messages import TurnEnd, Usage
+from llamachat.messages import (
+    Message,
+    MessageEnd,
+    StopReason,
+    TextDelta,
+    ToolCall,
+    ToolEnd,
+    ToolResult,
+    ToolStart,
+    TurnEnd,
+    Usage,
+)
 from llamachat.sessions import Conditions, Recorder, Store
 
 CONDITIONS = Conditions("default", "You count.", "nano")
