@@ -129,7 +129,7 @@ def dangling(x: "Nowhere") -> None: ...  # type: ignore[name-defined]  # noqa: F
     ("function", "reason"),
     [
         (variadic, "variadic can't be a tool: it takes *args"),
-        (keywords, "keywords can't be a tool: it takes *kwargs"),
+        (keywords, "keywords can't be a tool: it takes **kwargs"),
         (opaque, "opaque can't be a tool: Unable to generate pydantic-core schema"),
         (callback, "callback can't be a tool: Cannot generate a JsonSchema"),
         (dangling, "The types of dangling can't be read: name 'Nowhere' is not defined"),

@@ -5,12 +5,15 @@ The checking itself is the library jsonschema's; the words are ours, one line pe
 
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from jsonschema import Draft202012Validator, SchemaError, ValidationError
 
+from llamachat.errors import ConfigError
 from llamachat.literals import read_json
+from llamachat.offer import FunctionSpec
 
 MAX_PROBLEMS = 8
 _TYPES = {
@@ -22,6 +25,16 @@ _TYPES = {
     "object": "an object",
     "null": "null",
 }
+_KINDS = ("type", "enum", "const", "anyOf", "oneOf")
+_LIMITS = {
+    "minLength": "must have at least {} characters",
+    "maxLength": "must have at most {} characters",
+    "minItems": "must have at least {} items",
+    "maxItems": "must have at most {} items",
+    "pattern": "must match {}",
+    "const": "must be {}",
+}
+_NAME = re.compile(r"[A-Za-z_][\w.-]{0,63}")
 
 
 def coerce(schema: Mapping[str, Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -55,6 +68,21 @@ def check_schema(schema: Mapping[str, Any]) -> str | None:
         return error.message
     lost = [name for name in _references(schema) if _resolved(schema, {"$ref": name}) is None]
     return f"the schema refers to {lost[0]!r}, which it does not hold" if lost else None
+
+
+def read_spec(spec: Mapping[str, Any]) -> FunctionSpec:
+    """``{"name", "description", "parameters"}``, or OpenAI's ``{"type": "function", "function": {…}}``, checked.
+
+    Raises ConfigError if it can't be offered to a model.
+    """
+    inner = spec["function"] if isinstance(spec.get("function"), Mapping) else spec
+    name, parameters = inner.get("name"), inner.get("parameters", {"type": "object", "properties": {}})
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise ConfigError(f"{name!r} can't be the name of a function.", "Use letters, digits, '_', '-' and '.'.")
+    wrong = check_schema(parameters) if isinstance(parameters, Mapping) else "the parameters must be an object"
+    if wrong:
+        raise ConfigError(f"The function {name} can't be offered: {wrong}.", "Mend its JSON schema.")
+    return FunctionSpec(name, str(inner.get("description", "")), parameters)
 
 
 def signature(name: str, schema: Mapping[str, Any]) -> str:
@@ -144,12 +172,27 @@ def _lines(error: ValidationError, schema: Mapping[str, Any], name: str) -> Iter
         known = error.schema.get("properties", {}) if isinstance(error.schema, Mapping) else {}
         for key in sorted(set(error.instance) - set(known)):
             yield f"{where} has no field {_short(key)}" if where else f"{name} has no parameter {_short(key)}"
+    elif nearest := _nearest(error):
+        for inner in nearest:
+            yield from _lines(inner, schema, name)
     elif error.validator in ("type", "anyOf", "oneOf") and (due := _due(error.schema)):
         yield f"{where or 'the value'} must be {due}, got {_got(error.instance)}"
     elif error.validator == "enum":
         yield f"{where} must be one of {', '.join(map(str, rule))}"
+    elif words := _LIMITS.get(str(error.validator)):
+        yield f"{where or 'the value'} {words.format(rule)}, got {_got(error.instance)}"
     else:
         yield f"{where or 'the arguments'}: {_cut(error.message)}"
+
+
+def _nearest(error: ValidationError) -> list[ValidationError]:
+    """What is wrong by the choice of an anyOf or oneOf that the value comes nearest to; nothing if it is of no kind
+    that is asked for."""
+    choices: dict[Any, list[ValidationError]] = {}
+    for inner in error.context or ():
+        choices.setdefault(inner.schema_path[0], []).append(inner)
+    near = [wrong for wrong in choices.values() if all(e.relative_path or e.validator not in _KINDS for e in wrong)]
+    return min(near, key=len, default=[])
 
 
 def _due(schema: Any) -> str:
