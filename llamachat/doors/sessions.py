@@ -46,13 +46,12 @@ def show(
     output: Output = "text",
 ) -> None:
     """Print a session: the branch that was last looked at, as Markdown."""
-    from llamachat.sessions.bundle import to_bundle
-    from llamachat.sessions.markdown import to_markdown
+    from llamachat.sessions.export import to_json, to_markdown
 
     with _store() as store:
         info, nodes = store.read(store.find(id).id)
     if output == "json":
-        typer.echo(json.dumps(to_bundle(info, nodes)))
+        typer.echo(to_json(info, nodes), nl=False)
     elif tree:
         typer.echo("\n".join(_lines(info, nodes)))
     else:
@@ -82,18 +81,12 @@ def export(
     file: Annotated[Path | None, typer.Option("-o", "--out", help="A new file; without it, to stdout.")] = None,
 ) -> None:
     """Write a session out: markdown to read, json to take in again, dpo to learn from."""
-    from llamachat.sessions.bundle import to_bundle
-    from llamachat.sessions.markdown import to_markdown
-    from llamachat.sessions.preferences import pairs
+    from llamachat.sessions.export import to_dpo, to_json, to_markdown
 
     with _store() as store:
         info, tree = store.read(store.find(id).id)
-    forms = {
-        "markdown": lambda: to_markdown(info, tree),
-        "json": lambda: json.dumps(to_bundle(info, tree)) + "\n",
-        "dpo": lambda: "".join(json.dumps(pair) + "\n" for pair in pairs(tree)),
-    }
-    text = forms[form]()
+    forms = {"markdown": to_markdown, "json": to_json, "dpo": to_dpo}
+    text = forms[form](info, tree)
     if file is None:
         typer.echo(text, nl=False)
         return

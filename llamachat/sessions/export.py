@@ -1,19 +1,32 @@
-"""A path of a session as Markdown, for people. What was said is given verbatim; ids and other branches are not."""
+"""A session as text: Markdown to read, JSON to take in again, lines of preferences to learn from. Writes no file."""
 
+import json
 import re
 from datetime import UTC, datetime
 from typing import Any
 
 from llamachat.messages import ToolCall
+from llamachat.sessions.bundle import to_bundle
 from llamachat.sessions.codec import dump
+from llamachat.sessions.preferences import pairs
 from llamachat.sessions.records import Info, Node
 from llamachat.sessions.tree import Tree
 
 _WHO = {"system": "System", "user": "You", "assistant": "Assistant", "ipython": "Result"}
 
 
+def to_json(info: Info, tree: Tree) -> str:
+    """All of it, as ``bundle`` describes."""
+    return json.dumps(to_bundle(info, tree)) + "\n"
+
+
+def to_dpo(info: Info, tree: Tree) -> str:
+    """A JSON object on a line for each pair of replies, as ``preferences`` describes."""
+    return "".join(json.dumps(pair) + "\n" for pair in pairs(tree))
+
+
 def to_markdown(info: Info, tree: Tree) -> str:
-    """The dialog up to the head."""
+    """The dialog up to the head. What was said is given verbatim; ids and other branches are not."""
     when = datetime.fromtimestamp(info.created, UTC)
     lines = [f"# {info.title or 'Untitled'}", "", f"Session {info.id}, begun {when:%Y-%m-%d %H:%M} UTC."]
     system = None
