@@ -272,14 +272,15 @@ def _from_environment(found: Mapping[str, str]) -> dict[str, dict[str, Any]]:
                 f"LLAMACHAT_{name.upper()} is no setting of ours.",
                 "Use names like LLAMACHAT_UI_THEME.",
             )
-        flat[f"{section}.{key}"] = _toml_value(value)
+        flat[f"{section}.{key}"] = value_of(value)
     nested = _nested(flat)
     if nested:
         _check(nested, lambda path: f"LLAMACHAT_{'_'.join(path).upper()}")
     return nested
 
 
-def _toml_value(text: str) -> Any:
+def value_of(text: str) -> Any:
+    """A value that is written by hand: TOML if it reads as TOML, else text."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:

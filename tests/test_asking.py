@@ -5,8 +5,9 @@ from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 from textual.widgets import Input, OptionList, Static
 
+from llamachat.chat.front import Choice
 from llamachat.messages import ToolCall
-from llamachat.widgets.picker import Choice, Picker
+from llamachat.widgets.picker import Picker
 from llamachat.widgets.question import Question
 
 CALL = ToolCall("send_mail", {"to": "ann@example.org", "text": "[bold]hi[/]\x1b[31m"})

@@ -4,9 +4,8 @@ import json
 import os
 import shlex
 import subprocess
-import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -46,16 +45,8 @@ def show(
 @app.command("set")
 def set_(key: str, value: str) -> None:
     """Write one setting into the user's config: llamachat config set sampling.temperature 0.2"""
-    file = config.save(key, _value(key, value))
+    file = config.save(key, config.value_of(value))
     typer.echo(f"{key} is set in {file}.")
-
-
-def _value(key: str, text: str) -> Any:
-    """TOML if it reads as TOML, else text."""
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
 
 
 @app.command()

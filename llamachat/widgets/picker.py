@@ -1,7 +1,6 @@
 """Picker: a list to choose from, with a line to filter it. It knows neither sessions, prompts, themes nor branches."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 from rich.text import Text
@@ -14,23 +13,10 @@ from textual.timer import Timer
 from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
 
+from llamachat.chat.front import Choice
 from llamachat.visible import visible
 
 SETTLE = 0.1  # seconds without a key before a preview is made: a theme restyles everything
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """A row: the ``key`` that choosing it gives, its text, and a word more. All its text is searched."""
-
-    key: str
-    text: str
-    note: str = ""
-
-    def matches(self, words: Sequence[str]) -> bool:
-        """Whether every word is in it."""
-        all_text = f"{self.text} {self.note}".casefold()
-        return all(word in all_text for word in words)
 
 
 class Picker(ModalScreen[str | None]):

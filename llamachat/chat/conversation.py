@@ -1,0 +1,241 @@
+"""The conversation: a session, what answers it, and every way to take a turn. Knows no screen and no command.
+
+Each way is an async generator of events, as ``run_turn`` gives them, written down as they pass. One runs at a time.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from datetime import date
+
+from llamachat.agent import Approve, Runtime, run_turn
+from llamachat.anatomy import Share, TokenView, anatomy, shares
+from llamachat.chat.settings import Settings
+from llamachat.errors import ConfigError, ContextOverflow, EngineError
+from llamachat.messages import Artifact, Dialog, Event, Message, MessageEnd, StopReason, TurnEnd
+from llamachat.offer import Offer, open_dialog
+from llamachat.sessions import Conditions, Node, Recorder, Session
+from llamachat.tools import Toolbox
+from llamachat.tools.files import Attachment, context_of
+
+FULL = 0.8  # of the window, from which on the user is told
+_SUM_UP = (
+    "Sum up this conversation for yourself, so that you can go on without it. Keep names, numbers, decisions, "
+    "open questions and what the user wants. Write only the summary."
+)
+
+Turn = AsyncGenerator[Event, None]
+
+
+class Conversation:
+    """``approve`` is asked before every call; ``runtime`` may come later, when it is loaded."""
+
+    def __init__(self, settings: Settings, session: Session, approve: Approve | None = None) -> None:
+        self.settings, self.session, self.approve = settings, session, approve
+        self.runtime: Runtime | None = None
+        self.stop: asyncio.Event | None = None
+        """There while a turn runs; setting it ends the turn."""
+        self.last: TurnEnd | None = None
+        self.cached = 0
+        """Ids of the latest prompt that were not read again."""
+
+    # ── looking ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def busy(self) -> bool:
+        """Whether a turn runs."""
+        return self.stop is not None
+
+    @property
+    def dialog(self) -> Dialog:
+        """What is said up to the head, under the present instruction."""
+        return self.settings.instruct(self.session.dialog(model=self.runtime.name if self.runtime else None))
+
+    @property
+    def conditions(self) -> Conditions:
+        """Under which a message is asked now."""
+        settings, runtime = self.settings, self.runtime
+        return Conditions(
+            settings.persona.name,
+            settings.instruction or None,
+            runtime.name if runtime else "",
+            {**settings.persona.sampling, **settings.overrides},
+            settings.tools_on,
+        )
+
+    def wire(self) -> Dialog:
+        """The dialog as the model is given it, with what the tools add."""
+        runtime = self.engine()
+        offer = self.settings.toolbox.offer() if runtime.tokenizer.variant != "3.0" else Offer()
+        return open_dialog(self.dialog, offer, runtime.dialect, date.today())
+
+    def tokens(self) -> list[TokenView]:
+        """Every id of the prompt so far."""
+        runtime = self.engine()
+        return anatomy(runtime.tokenizer, self.wire(), runtime.dialect)
+
+    def shares(self) -> list[Share]:
+        """What each message takes of the window."""
+        runtime = self.engine()
+        return shares(runtime.tokenizer, self.wire(), runtime.dialect)
+
+    def count(self, text: str) -> int:
+        """Tokens of ``text``; 0 while there is no model."""
+        return len(self.runtime.tokenizer.encode(text)) if self.runtime else 0
+
+    def engine(self) -> Runtime:
+        """What answers. Raises EngineError while there is none."""
+        if self.runtime is None:
+            raise EngineError("There is no model yet.", "Wait until it is loaded, or open one with /model PATH.")
+        return self.runtime
+
+    def _free(self) -> None:
+        if self.busy:
+            raise ConfigError("A message is being answered.", "Stop it first with esc.")
+
+    # ── turns ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def ask(self, text: str, attached: Sequence[Attachment] = ()) -> Turn:
+        """The user's next message, and the answer. If nothing at all is said to it, the head goes back."""
+        self._free()
+        in_python = any(tool.name == "python" for tool in self.settings.toolbox.active)
+        message = Message("user", text, context=context_of(attached, in_python))
+        files = [Artifact(a.name, "text/plain", str(a.path)) for a in attached]
+        before = self.session.head
+        asked = self.session.ask(message, self.conditions, files)
+        async with aclosing(self._or_back(self._turn(), asked.id, before)) as events:
+            async for event in events:
+                yield event
+
+    async def retry(self, id: str | None = None, *, tools: bool = True) -> Turn:
+        """Answer the question of message ``id`` (default: the last) once more; the new reply is a sibling."""
+        self._free()
+        at = id or self.session.head
+        before = self.session.head
+        question = self.session.retry(at) if at else None
+        if question is None:
+            self.session.go(before)
+            raise ConfigError("There is no question to answer again.", "Ask something first.")
+        toolbox = self.settings.toolbox if tools else self.settings.toolbox.only(())
+        async with aclosing(self._or_back(self._turn(toolbox, fresh_seed=True), question.id, before)) as events:
+            async for event in events:
+                yield event
+
+    async def continue_reply(self, id: str, text: str) -> Turn:
+        """Let the model go on with its reply ``id`` behind ``text``, which may be another beginning than it said."""
+        self._free()
+        runtime, node = self.engine(), self.session.tree.nodes[id]
+        if node.message.role != "assistant":
+            raise ConfigError("Only a reply can be continued.", "Choose a message of the model's.")
+        before = self.session.head
+        self.session.go(node.parent)
+        begun = tuple(runtime.tokenizer.encode(text.rstrip()))
+        async with aclosing(self._or_back(self._turn(begun=begun, continuing=node), node.parent, before)) as events:
+            async for event in events:
+                yield event
+
+    async def _or_back(self, turn: Turn, at: str | None, before: str | None) -> Turn:
+        """``turn`` below ``at``; if nothing at all is said there, the head goes back to where it was ``before``."""
+        try:
+            async with aclosing(turn) as events:
+                async for event in events:
+                    yield event
+        finally:
+            if self.session.head == at:
+                self.session.go(before)
+
+    async def _turn(
+        self,
+        toolbox: Toolbox | None = None,
+        *,
+        fresh_seed: bool = False,
+        begun: tuple[int, ...] = (),
+        continuing: Node | None = None,
+    ) -> Turn:
+        runtime, settings = self.engine(), self.settings
+        self._fits(runtime)
+        sampling = settings.sampling(runtime.sampling)
+        if fresh_seed and sampling.seed is not None:  # the same seed would say the same again
+            sampling = replace(sampling, seed=sampling.seed + len(self.session.tree.nodes))
+        recorder = Recorder(self.session, self.conditions, continuing=continuing)
+        self.stop = asyncio.Event()
+        turn = run_turn(
+            self.dialog,
+            runtime,
+            settings.toolbox if toolbox is None else toolbox,
+            sampling=sampling,
+            max_steps=settings.max_steps,
+            approve=self.approve,
+            stop=self.stop,
+            today=date.today(),
+            constrained=settings.config.chat.constrained,
+            begun=begun,
+        )
+        try:
+            async with aclosing(turn) as events:
+                async for event in events:
+                    recorder.feed(event)
+                    if isinstance(event, TurnEnd):
+                        self.last = event
+                    elif isinstance(event, MessageEnd) and event.message.role == "assistant":
+                        self.cached = runtime.stats.cached_tokens
+                    yield event
+        finally:
+            recorder.close()
+            self.stop = None
+
+    def _fits(self, runtime: Runtime) -> None:
+        """Nothing is ever cut silently: a prompt that is too long is not sent."""
+        used = sum(share.tokens for share in self.shares()) + 1
+        if used >= runtime.context:
+            raise ContextOverflow(
+                f"The dialog has {used:,} tokens, and the model's window holds {runtime.context:,}.",
+                "/compact sums it up, /context shows what could be dropped, /new starts afresh.",
+            )
+
+    # ── the window ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def fullness(self) -> float:
+        """How much of the window the dialog takes, from 0 to 1 and beyond; 0 while there is no model."""
+        if self.runtime is None:
+            return 0.0
+        return (sum(share.tokens for share in self.shares()) + 1) / self.runtime.context
+
+    async def compact(self) -> int:
+        """Put a summary in the place of the dialog, on a branch of its own; pinned messages are kept word for word.
+
+        Gives the number of tokens saved. Fails closed: raises EngineError, and changes nothing, if the model gives no
+        whole summary, or one that saves nothing.
+        """
+        self._free()
+        runtime = self.engine()
+        before = sum(share.tokens for share in self.shares())
+        summary = await self._summary(runtime)
+        pinned = [node.id for node in self.session.path if node.flag == "pin"]
+        old = self.session.head
+        words = f"What was said before, in short:\n{summary}"
+        self.session.compact(Message("user", words), self.conditions, pinned)
+        saved = before - sum(share.tokens for share in self.shares())
+        if saved <= 0:
+            self.session.go(old)
+            raise EngineError("The summary is no shorter than the dialog.", "Nothing was changed; /context may help.")
+        return saved
+
+    async def _summary(self, runtime: Runtime) -> str:
+        """What the model says when it is asked to sum up, without tools."""
+        self.stop = asyncio.Event()
+        request = self.dialog + Message("user", _SUM_UP)
+        reply: Message | None = None
+        try:
+            turn = run_turn(
+                request, runtime, sampling=self.settings.sampling(runtime.sampling), max_steps=1, stop=self.stop
+            )
+            async with aclosing(turn) as events:
+                async for event in events:
+                    reply = event.message if isinstance(event, MessageEnd) else reply
+        finally:
+            self.stop = None
+        if reply is None or reply.stop is not StopReason.end_of_turn or not reply.text.strip():
+            raise EngineError("The model gave no whole summary.", "Nothing was changed; /context shows what to drop.")
+        return reply.text.strip()

@@ -1,0 +1,81 @@
+"""The verbs of the window: what each message takes of it, what the model sees, making room. Nothing is cut silently."""
+
+from llamachat.anatomy import lookalikes
+from llamachat.chat.chat import Chat
+from llamachat.chat.front import Choice
+from llamachat.sessions import Flag, Node, short
+
+BAR = 20  # cells of the bar of a message that fills the window
+_NEXT: dict[Flag, Flag] = {"": "pin", "pin": "drop", "drop": ""}
+_SAID = {"": "", "pin": "pinned: compaction keeps it", "drop": "dropped: the model doesn't see it"}
+
+
+async def context(chat: Chat, _: str) -> None:
+    """The context map; choosing a message pins it, then drops it, then neither."""
+    conversation = chat.conversation
+    while True:
+        shares, window = conversation.shares(), conversation.engine().context
+        used = sum(share.tokens for share in shares) + 1
+        nodes = _nodes(chat)
+        rows = []
+        opening = len(shares) - len(nodes)
+        for share in shares:
+            node = nodes[share.message - opening] if share.message >= opening else None
+            bar = "█" * max(1, round(BAR * share.tokens / window))
+            text = short(node.message.text or "(a call)", 50) if node else "system prompt and tools"
+            rows.append(Choice(node.id if node else "", f"{share.tokens:>6,}  {bar} {share.role}: {text}", _flag(node)))
+        rows += [
+            Choice(n.id, f"     –  {n.message.role}: {short(n.message.text, 50)}", _flag(n)) for n in _dropped(chat)
+        ]
+        title = f"Context: {used:,} of {window:,} tokens ({used / window:.0%}). Enter pins, drops, releases."
+        key = await chat.front.pick(title, rows)
+        if not key:
+            return
+        node = conversation.session.tree.nodes[key]
+        conversation.session.flag(key, _NEXT[node.flag])
+        chat.front.show_dialog()
+
+
+def _flag(node: Node | None) -> str:
+    return _SAID[node.flag] if node else ""
+
+
+def _nodes(chat: Chat) -> list[Node]:
+    """The messages on the path that the model sees, in order."""
+    session = chat.conversation.session
+    gone = session.tree.dropped(session.head)
+    return [node for node in session.path if node.id not in gone]
+
+
+def _dropped(chat: Chat) -> list[Node]:
+    session = chat.conversation.session
+    gone = session.tree.dropped(session.head)
+    return [node for node in session.path if node.id in gone]
+
+
+async def compact(chat: Chat, _: str) -> None:
+    """A summary on a branch of its own; /tree leads back."""
+    chat.front.note("Summing up …")
+    saved = await chat.conversation.compact()
+    chat.front.show_dialog()
+    chat.front.note(f"The dialog was summed up: {saved:,} tokens fewer. The whole of it is in /tree.")
+
+
+async def tokens(chat: Chat, _: str) -> None:
+    """Every id that the model sees, the cursor at the last message."""
+    inspect(chat, None)
+
+
+def inspect(chat: Chat, id: str | None) -> None:
+    """Open the inspector at message ``id``, or at the last one."""
+    conversation = chat.conversation
+    views = conversation.tokens()
+    nodes = _nodes(chat)
+    messages = max((view.message for view in views), default=0) + 1
+    place = next((i for i, node in enumerate(nodes) if node.id == id), len(nodes) - 1)
+    wanted = messages - len(nodes) + place
+    cursor = next((i for i, view in enumerate(views) if view.message == wanted), 0)
+    tokenizer = conversation.engine().tokenizer
+    texts = [node.message.text + (node.message.context or "") for node in nodes]
+    badges = [name for text in texts for name in lookalikes(tokenizer, text)]
+    chat.front.inspect(views, conversation.cached, cursor, badges)
