@@ -10,6 +10,7 @@ from llamachat.sessions.bundle import to_bundle
 from llamachat.sessions.codec import dump
 from llamachat.sessions.preferences import pairs
 from llamachat.sessions.records import Info, Node
+from llamachat.sessions.rows import plain
 from llamachat.sessions.tree import Tree
 
 _WHO = {"system": "System", "user": "You", "assistant": "Assistant", "ipython": "Result"}
@@ -35,7 +36,7 @@ def to_markdown(info: Info, tree: Tree) -> str:
             system = node.conditions.system
             lines += ["", "## System", "", system or "(none)"]
         lines += ["", f"## {_heading(tree, node)}", "", *_body(node)]
-    return "\n".join(lines).rstrip() + "\n"
+    return plain("\n".join(lines).rstrip() + "\n")
 
 
 def _heading(tree: Tree, node: Node) -> str:

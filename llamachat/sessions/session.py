@@ -3,11 +3,12 @@
 Edits, retries and compactions are siblings of what they replace; nothing is overwritten or removed.
 """
 
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from sqlite3 import Connection
-from typing import Protocol
+from typing import Any, Protocol
 
 from llamachat.messages import Artifact, Dialog, Message, StopReason, TurnEnd
 from llamachat.sessions.artifacts import Artifacts
@@ -58,7 +59,7 @@ class Session:
         self._sink, self._visits, self._files = sink, visits, files
         self.now = clock
         """Seconds since 1970, UTC."""
-        self._kept: dict[str, tuple[Artifact, ...]] = {}
+        self._changing = threading.Lock()  # of nodes that are in the tree: by the user, and by the writing thread
 
     # ── looking ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -82,8 +83,8 @@ class Session:
         return self.tree.dialog(id or self.head, model)
 
     def artifacts(self, id: str) -> tuple[Artifact, ...]:
-        """The files of a message, where they can be read now."""
-        return self._kept.get(id) or self.tree.nodes[id].artifacts
+        """The files of a message, where they can be read now: at first where the tool made them, then in the store."""
+        return self.tree.nodes[id].artifacts
 
     # ── saying ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -113,7 +114,7 @@ class Session:
         before = self.tree.chosen.get(node.parent)
         self.tree.add(node)
         self._visits += 1
-        fresh = self.tree.visit(node.id) if visit else []
+        fresh = self.tree.visit(node.id) if visit and node.parent != self.head else []  # the head's path is visited
         if before and not visit:
             self.tree.chosen[node.parent] = before
         head = node.id if visit else self.head
@@ -137,7 +138,7 @@ class Session:
 
     def end_turn(self, id: str, end: TurnEnd) -> None:
         """Note at its last message how a turn ended."""
-        self._note(replace(self.tree.nodes[id], turn=end))
+        self._note(id, turn=end)
 
     # ── the tree ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -182,11 +183,11 @@ class Session:
 
     def name(self, id: str, name: str) -> None:
         """Bookmark a branch; an empty name takes the bookmark away."""
-        self._note(replace(self.tree.nodes[id], name=name))
+        self._note(id, name=name)
 
     def flag(self, id: str, flag: Flag) -> None:
         """Pin a message, drop it from what the model sees, or neither."""
-        self._note(replace(self.tree.nodes[id], flag=flag))
+        self._note(id, flag=flag)
 
     def rename(self, title: str) -> None:
         """Give the session another title."""
@@ -204,9 +205,14 @@ class Session:
         """Wait a moment until all is written, and let others have it."""
         self.held.close()
 
-    def _note(self, node: Node) -> None:
-        self.tree.change(node)
-        self._sink.put(save_notes(self.id, node))
+    def _note(self, id: str, **changes: Any) -> None:
+        self._sink.put(save_notes(self.id, self._change(id, **changes)))
+
+    def _change(self, id: str, **changes: Any) -> Node:
+        with self._changing:
+            node = replace(self.tree.nodes[id], **changes)
+            self.tree.change(node)
+        return node
 
     def _saving(self, node: Node, visited: int) -> Write:
         """The write of ``node``, its files first: in the writing thread, since they may be large."""
@@ -215,8 +221,8 @@ class Session:
             return save_node(info, node, visited)
 
         def write(db: Connection) -> None:
-            kept = self._kept.get(node.id) or tuple(files.keep(artifact) for artifact in node.artifacts)
-            self._kept[node.id] = kept
+            kept = tuple(files.keep(artifact) for artifact in self.artifacts(node.id))
+            self._change(node.id, artifacts=kept)
             save_node(info, replace(node, artifacts=tuple(map(files.named, kept))), visited)(db)
 
         return write
