@@ -139,22 +139,17 @@ def _request(endpoint: Endpoint, arguments: Mapping[str, Any]) -> dict[str, Any]
 
 
 async def _output(response: httpx.Response) -> ToolOutput:
-    status = f"{response.status_code} {printable(response.reason_phrase)}".strip()
+    status = f"the endpoint answered {response.status_code} {printable(response.reason_phrase)}".strip()
     if response.is_redirect:
-        return _failed(f"the endpoint answered {status}; redirects are not followed")
+        return _failed(f"{status}; redirects are not followed")
     if response.headers.get("content-encoding", "identity") != "identity":
-        return _failed(f"the endpoint answered {status} in a compressed form, which was not asked for")
+        return _failed(f"{status} in a compressed form, which was not asked for")
     body, whole = await _read(response)
     text = _text(body, response.charset_encoding)
     if not response.is_success:
-        return _failed(
-            f"the endpoint answered {status}: {shorten(text, MAX_ERROR)}" if text.strip() else f"answered {status}"
-        )
-    if whole:
-        return ToolOutput(shorten(_plain(text), MAX_RESULT))
-    return ToolOutput(
-        f"{shorten(text, MAX_RESULT)}\n[the answer is longer than {MAX_BYTES:,} bytes; the rest was not read]"
-    )
+        return _failed(f"{status}: {shorten(text, MAX_ERROR)}" if text.strip() else status)
+    note = "" if whole else f"\n[the answer is longer than {MAX_BYTES:,} bytes; the rest was not read]"
+    return ToolOutput(shorten(_plain(text), MAX_RESULT) + note)
 
 
 async def _read(response: httpx.Response) -> tuple[bytes, bool]:
