@@ -18,18 +18,27 @@ def wrap(text: Text, width: int) -> list[Text]:
 def fold(line: Text, width: int) -> list[Text]:
     """One line of code in rows of ``width`` cells, broken anywhere, each filled up so that its background shows."""
     width = max(width, 1)
+    if line.plain.isascii():
+        offsets = list(range(width, len(line.plain), width))
+    else:
+        offsets = _cuts(line.plain, width)
+    rows = list(line.divide(offsets)) if offsets else [line.copy()]
+    for row in rows:
+        row.pad_right(width - row.cell_len)
+    return rows
+
+
+def _cuts(plain: str, width: int) -> list[int]:
+    """Where ``plain`` must be cut so that no part has more than ``width`` cells."""
     offsets = []
     cells = 0
-    for i, character in enumerate(line.plain):
+    for i, character in enumerate(plain):
         size = Text(character).cell_len if ord(character) > 0x7E else 1
         if cells + size > width and i:
             offsets.append(i)
             cells = 0
         cells += size
-    rows = list(line.divide(offsets)) if offsets else [line.copy()]
-    for row in rows:
-        row.pad_right(width - row.cell_len)
-    return rows
+    return offsets
 
 
 def prefixed(lines: Iterable[Text], first: Text, rest: Text) -> list[Text]:
