@@ -7,13 +7,14 @@ import asyncio
 import json
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Protocol, TypeVar
 
 from llamachat.calls import Offered, Part
+from llamachat.constrain import Grammar
 from llamachat.errors import LlamaChatError
 from llamachat.messages import (
     Dialog,
@@ -30,7 +31,7 @@ from llamachat.messages import (
 )
 from llamachat.offer import Offer, open_dialog
 from llamachat.protocol import CODE_INTERPRETER, Dialect, Reply, ReplyParser, encode_dialog, explain, frame_failure
-from llamachat.sampling import GenerationStats, SamplingParams
+from llamachat.sampling import Constraint, GenerationStats, SamplingParams
 from llamachat.tokenizer import Tokenizer
 from llamachat.tools import Toolbox
 
@@ -64,9 +65,13 @@ class Runtime(Protocol):
         """Of the latest ``generate``."""
 
     def generate(
-        self, prompt_ids: Sequence[int], sampling: SamplingParams, stop_ids: Collection[int]
+        self,
+        prompt_ids: Sequence[int],
+        sampling: SamplingParams,
+        stop_ids: Collection[int],
+        constraint: Constraint | None = None,
     ) -> AsyncGenerator[int, None]:
-        """Sampled ids, the stop id included. Closing it cancels between tokens."""
+        """Sampled ids that ``constraint`` allows, the stop id included. Closing it cancels between tokens."""
 
 
 @dataclass(slots=True)
@@ -74,6 +79,8 @@ class _Turn:
     """What a turn adds up: the growing dialog, its cost, and which calls were made."""
 
     dialog: Dialog
+    begun: tuple[int, ...] = ()
+    """Ids that the first reply begins with."""
     start: float = field(default_factory=time.perf_counter)
     usage: Usage = Usage()
     steps: int = 0
@@ -104,7 +111,7 @@ class _Turn:
         return TurnEnd(stop, usage, self.steps, note)
 
 
-async def run_turn(
+async def run_turn(  # noqa: PLR0913 what a turn depends on, nearly all by name
     dialog: Dialog,
     runtime: Runtime,
     toolbox: Toolbox = Toolbox(),
@@ -114,23 +121,30 @@ async def run_turn(
     approve: Approve | None = None,
     stop: asyncio.Event | None = None,
     today: date | None = None,
+    constrained: bool | None = None,
+    begun: Sequence[int] = (),
 ) -> AsyncGenerator[Event, None]:
     """Answer ``dialog``: generate, run the calls, feed the results back, until the model speaks to the user.
 
     ``dialog`` holds what was said, with the instruction as its leading system message; what the toolbox offers is added
     on the wire only. Every new message comes as a MessageEnd; TurnEnd is last. Setting ``stop`` ends the turn between
-    two ids or tools and keeps what was said. ``sampling`` defaults to the model's own.
+    two ids or tools and keeps what was said. ``sampling`` defaults to the model's own; ``constrained``, whether calls
+    are held to the names and schemas of the toolbox, to what its dialect says. ``begun`` are ids that the first reply
+    begins with: the model goes on behind them.
     Raises LlamaChatError if the runtime fails; the partial reply comes first.
     """
-    turn = _Turn(dialog)
+    turn = _Turn(dialog, tuple(begun))
     halt = stop or asyncio.Event()
     offer = toolbox.offer() if runtime.tokenizer.variant != "3.0" else Offer()  # 3.0 was never trained on tools
+    grammar = Grammar(runtime.tokenizer, offer)
+    held = bool(offer) and (runtime.dialect.constrained if constrained is None else constrained)
     while turn.steps < max_steps:
         turn.steps += 1
         wire = open_dialog(turn.dialog, offer, runtime.dialect, today)
         prompt = encode_dialog(runtime.tokenizer, wire, runtime.dialect).ids
+        constraint = grammar.constraint() if held else None
         async with aclosing(
-            _speak(turn, runtime, prompt, _offered(offer), sampling or runtime.sampling, halt)
+            _speak(turn, runtime, prompt, grammar.offered, sampling or runtime.sampling, halt, constraint)
         ) as speech:
             async for event in speech:
                 yield event
@@ -161,14 +175,24 @@ def _ending(turn: _Turn, halt: asyncio.Event, *, acted: bool = False) -> TurnEnd
 
 
 async def _speak(
-    turn: _Turn, runtime: Runtime, prompt: list[int], offered: Offered, sampling: SamplingParams, halt: asyncio.Event
+    turn: _Turn,
+    runtime: Runtime,
+    prompt: list[int],
+    offered: Offered,
+    sampling: SamplingParams,
+    halt: asyncio.Event,
+    constraint: Constraint | None,
 ) -> AsyncGenerator[Event, None]:
     """One generation: its deltas, then its message, also when the runtime fails or the user stops half way."""
     parser = ReplyParser(runtime.tokenizer, offered)
     failure: LlamaChatError | None = None
     first_id_at: float | None = None
+    begun, turn.begun = turn.begun, ()
+    for delta in _begin(parser, begun, constraint):
+        yield delta
+    prompt = [*prompt, *begun]
     try:
-        async with aclosing(runtime.generate(prompt, sampling, runtime.tokenizer.stop_ids)) as ids:
+        async with aclosing(runtime.generate(prompt, sampling, runtime.tokenizer.stop_ids, constraint)) as ids:
             while (token_id := await _next(ids, halt, racing=first_id_at is None)) is not None:
                 first_id_at = first_id_at or time.perf_counter()
                 for delta in parser.feed(token_id):
@@ -181,11 +205,19 @@ async def _speak(
     turn.reply = reply = parser.finish(StopReason.cancelled if (failure or halt.is_set()) and not parser.done else None)
     for delta in reply.deltas:
         yield delta
-    if reply.message.token_ids:
+    if len(reply.message.token_ids or ()) > len(begun):
         turn.dialog += reply.message
         yield MessageEnd(reply.message)
     if failure:
         raise failure
+
+
+def _begin(parser: ReplyParser, begun: Sequence[int], constraint: Constraint | None) -> Iterator[Event]:
+    """Read the ids that are there before the model speaks."""
+    for token_id in begun:
+        if constraint:
+            constraint.accept(token_id)
+        yield from parser.feed(token_id)
 
 
 async def _next(ids: AsyncGenerator[int, None], halt: asyncio.Event, *, racing: bool) -> int | None:
@@ -249,8 +281,3 @@ def _call(part: Part) -> ToolCall:
     if part.kind == "code":
         return ToolCall(CODE_INTERPRETER, {"code": part.text})
     return ToolCall(part.name or "?", part.arguments or {})
-
-
-def _offered(offer: Offer) -> Offered:
-    """The names that the parser may take for calls."""
-    return Offered(frozenset(f.name for f in offer.functions), frozenset(offer.builtin), offer.code)

@@ -30,13 +30,15 @@ class Dialect:
 
     ``calls``: how function calls are written. ``python_tag``: "code_only" as in Meta's code since 2025-02-20,
     "all_calls" as before and as the published models speak. ``dates``: whether the system message starts with the
-    knowledge date and today's. ``compact``: function definitions on one line each, for small contexts.
+    knowledge date and today's. ``compact``: function definitions on one line each, for small contexts. ``constrained``:
+    calls are held to what is offered, unless the user says otherwise.
     """
 
     calls: Literal["json", "function_tag", "python_list"] = "json"
     python_tag: Literal["code_only", "all_calls"] = "code_only"
     dates: bool = True
     compact: bool = False
+    constrained: bool = False
 
 
 @dataclass(slots=True)

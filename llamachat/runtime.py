@@ -17,10 +17,11 @@ from llamachat.checkpoints import Checkpoint, open_checkpoint
 from llamachat.errors import ConfigError, ContextOverflow, EngineError
 from llamachat.model import KVCache, Transformer
 from llamachat.protocol import Dialect
-from llamachat.sampling import GenerationStats, SamplingParams
+from llamachat.sampling import Constraint, GenerationStats, SamplingParams
 from llamachat.tokenizer import Tokenizer
 
 DEFAULT_CONTEXT = 8192  # the KV cache of an 8B model takes 1 GiB at this length, and 16 GiB at its full 131,072
+REFUSALS = 64  # draws that the constraint may refuse before all it allows is asked for
 CHUNK = 512  # prompt ids a step: a cancel waits for one chunk (0.1 s with the embedded model on one core)
 
 
@@ -93,10 +94,14 @@ class LlamaRuntime:
         )
 
     async def generate(
-        self, prompt_ids: Sequence[int], sampling: SamplingParams, stop_ids: Collection[int]
+        self,
+        prompt_ids: Sequence[int],
+        sampling: SamplingParams,
+        stop_ids: Collection[int],
+        constraint: Constraint | None = None,
     ) -> AsyncGenerator[int, None]:
         """Sample ids after ``prompt_ids``, each given out as soon as it is there, until one of ``stop_ids`` (given out
-        too), ``sampling.max_tokens`` or the end of the context.
+        too), ``sampling.max_tokens`` or the end of the context. ``constraint`` may refuse some, in the engine's thread.
 
         Closing the generator stops the engine before its next id; calls at the same time run one after the other.
         Raises ContextOverflow, EngineError.
@@ -104,7 +109,8 @@ class LlamaRuntime:
         prompt = self._checked(prompt_ids)
         loop = asyncio.get_running_loop()
         hop = _Hop(loop)
-        running = self._worker.submit(self._pump, hop, prompt, sampling, frozenset(stop_ids))
+        picker = Picker(sampling, constraint)
+        running = self._worker.submit(self._pump, hop, prompt, picker, frozenset(stop_ids))
         try:
             async for token_id in hop:
                 yield token_id
@@ -134,23 +140,23 @@ class LlamaRuntime:
             )
         return list(prompt_ids)
 
-    def _pump(self, hop: "_Hop", prompt: list[int], sampling: SamplingParams, stop_ids: frozenset[int]) -> None:
+    def _pump(self, hop: "_Hop", prompt: list[int], picker: "Picker", stop_ids: frozenset[int]) -> None:
         """Run one generation in the engine's thread; what it says goes through ``hop``."""
         try:
             with torch.inference_mode():
-                self._run(hop, prompt, sampling, stop_ids)
+                self._run(hop, prompt, picker, stop_ids)
         except (EngineError, RuntimeError, MemoryError) as error:
             self._cache, self.live_ids = None, []  # it may hold NaN, and its memory is wanted
             raise engine_error(error) from error
         finally:
             hop.end()
 
-    def _run(self, hop: "_Hop", prompt: list[int], sampling: SamplingParams, stop_ids: frozenset[int]) -> None:
+    def _run(self, hop: "_Hop", prompt: list[int], picker: "Picker", stop_ids: frozenset[int]) -> None:
         started = first = last = perf_counter()
         cached, generated = self._rewind(prompt), 0
-        longest = min(sampling.max_tokens, self.context - len(prompt))
+        longest = min(picker.sampling.max_tokens, self.context - len(prompt))
         try:
-            for token_id in islice(self._sample(hop, prompt, sampling), longest):
+            for token_id in islice(self._sample(hop, prompt, picker), longest):
                 last = perf_counter()
                 first = last if not generated else first
                 generated += 1
@@ -159,7 +165,10 @@ class LlamaRuntime:
                     break
         finally:
             prefilled = max(0, min(len(self.live_ids), len(prompt)) - cached)
-            self.stats = GenerationStats(len(prompt), cached, prefilled, generated, first - started, last - first)
+            times = first - started, last - first
+            self.stats = GenerationStats(
+                len(prompt), cached, prefilled, generated, *times, picker.refused, picker.released
+            )
 
     def _rewind(self, prompt: list[int]) -> int:
         """Shorten the cache to what it shares with ``prompt``, less its last id, for its logits; return its length."""
@@ -169,10 +178,8 @@ class LlamaRuntime:
         del self.live_ids[shared:]
         return shared
 
-    def _sample(self, hop: "_Hop", prompt: list[int], sampling: SamplingParams) -> Iterator[int]:
+    def _sample(self, hop: "_Hop", prompt: list[int], picker: "Picker") -> Iterator[int]:
         """Read the rest of ``prompt``, then sample id after id; an id is read when the next one is wanted."""
-        generator = torch.Generator()  # on the CPU for every device, so that a seed means the same everywhere
-        generator.seed() if sampling.seed is None else generator.manual_seed(sampling.seed)
         for start in range(len(self.live_ids), len(prompt), CHUNK):
             if hop.closed:
                 return
@@ -183,7 +190,7 @@ class LlamaRuntime:
                 raise EngineError(
                     "The model computed numbers that are not finite.", "Its checkpoint is damaged; fetch it again."
                 )
-            token_id = choose(logits, sampling, generator)
+            token_id = picker.pick(logits)
             yield token_id
             hidden = self._feed([token_id])
 
@@ -243,6 +250,51 @@ class _Hop:
         if token_id is None:
             raise StopAsyncIteration
         return token_id
+
+
+class Picker:
+    """Chooses the ids of one generation, among those that ``constraint`` allows.
+
+    It is asked for the id that was drawn; a refused one gets probability 0 and the next is drawn, by the same filters.
+    So a model that is right says bit for bit what it would have said, at the price of one question an id.
+    """
+
+    def __init__(self, sampling: SamplingParams, constraint: Constraint | None = None) -> None:
+        self.sampling = sampling
+        self.refused = 0
+        self.released = False
+        self._constraint = constraint
+        self._generator = torch.Generator()  # on the CPU for every device, so that a seed means the same everywhere
+        self._generator.seed() if sampling.seed is None else self._generator.manual_seed(sampling.seed)
+
+    def pick(self, logits: Tensor) -> int:
+        """The next id from ``logits`` (V)."""
+        token_id = choose(logits, self.sampling, self._generator)
+        if self._constraint is not None:
+            if not self._constraint.allows(token_id):
+                token_id = self._again(logits.clone(), token_id, self._constraint)
+            self._constraint.accept(token_id)
+        return token_id
+
+    def _again(self, logits: Tensor, refused: int, constraint: Constraint) -> int:
+        """An allowed id; if there is none, the refused one."""
+        logits, wanted = logits.float(), refused
+        for _ in range(REFUSALS):
+            self.refused += 1
+            logits[refused] = -torch.inf
+            if logits.max() == -torch.inf:
+                break
+            refused = choose(logits, self.sampling, self._generator)
+            if constraint.allows(refused):
+                return refused
+        allowed = list(constraint.allowed())
+        mask = torch.full_like(logits, -torch.inf)
+        mask[allowed] = logits[allowed]
+        if mask.max() > -torch.inf:
+            return choose(mask, self.sampling, self._generator)
+        self.released = True
+        constraint.release()
+        return wanted
 
 
 def choose(logits: Tensor, sampling: SamplingParams, generator: torch.Generator) -> int:

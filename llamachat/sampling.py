@@ -1,6 +1,6 @@
 """How the next token is chosen: a validated value. Knows no model."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -53,13 +53,26 @@ class GenerationStats:
     prefill_seconds: float = 0.0
     decode_seconds: float = 0.0
     """From the first generated id to the last."""
+    refused_tokens: int = 0
+    """Ids that were drawn and that the constraint refused."""
+    released: bool = False
+    """Whether the constraint had to let go, since nothing that it allowed could come next."""
 
 
 class Constraint(Protocol):
-    """What a generation may say: asked before an id is taken, told of every id that is. Lives for one generation."""
+    """What a generation may say: asked before an id is taken, told of every id that is. Lives for one generation.
+
+    It is asked in the engine's thread, nearly always for the one id that was drawn.
+    """
 
     def allows(self, token_id: int) -> bool:
         """Whether ``token_id`` may come next."""
 
     def accept(self, token_id: int) -> None:
         """``token_id`` came next."""
+
+    def allowed(self) -> Sequence[int]:
+        """All ids that may come next; none if the generation is stuck."""
+
+    def release(self) -> None:
+        """It was stuck: allow everything."""

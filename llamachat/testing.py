@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from llamachat.errors import ContextOverflow, EngineError, LlamaChatError, StorageError
 from llamachat.messages import Event
 from llamachat.protocol import Dialect
-from llamachat.sampling import GenerationStats, SamplingParams
+from llamachat.sampling import Constraint, GenerationStats, SamplingParams
 from llamachat.tokenizer import Tokenizer, Variant
 
 Script = str | Sequence[str | asyncio.Event | LlamaChatError]
@@ -52,9 +52,16 @@ class ScriptedRuntime:
         self._live: list[int] = []
 
     async def generate(
-        self, prompt_ids: Sequence[int], sampling: SamplingParams, stop_ids: Collection[int]
+        self,
+        prompt_ids: Sequence[int],
+        sampling: SamplingParams,
+        stop_ids: Collection[int],
+        constraint: Constraint | None = None,
     ) -> AsyncGenerator[int, None]:
-        """The ids of the next script entry, ended by the first stop id, ``max_tokens`` or the end of the entry."""
+        """The ids of the next script entry, ended by the first stop id, ``max_tokens`` or the end of the entry.
+
+        A script is said as it stands: ``constraint`` is told of its ids, and those it would refuse are counted.
+        """
         if len(prompt_ids) >= self.context:
             raise ContextOverflow(
                 f"The prompt has {len(prompt_ids)} tokens, the context {self.context}.", "Start anew."
@@ -74,7 +81,14 @@ class ScriptedRuntime:
                 continue
             for token_id in self.tokenizer.tokenize(part, bos=False, eos=False, allowed_special="all"):
                 await asyncio.sleep(0)  # as from a real engine, other tasks run between two ids
-                self.stats = replace(self.stats, generated_tokens=self.stats.generated_tokens + 1)
+                refused = constraint is not None and not constraint.allows(token_id)
+                if constraint:
+                    constraint.accept(token_id)
+                self.stats = replace(
+                    self.stats,
+                    generated_tokens=self.stats.generated_tokens + 1,
+                    refused_tokens=self.stats.refused_tokens + refused,
+                )
                 self._live.append(token_id)
                 yield token_id
                 if token_id in stop_ids or self.stats.generated_tokens == sampling.max_tokens:

@@ -14,7 +14,7 @@ from llamachat.agent import run_turn
 from llamachat.messages import Dialog, Event, Message, MessageEnd, ToolEnd, ToolStart, TurnEnd
 from llamachat.paths import bundled_model
 from llamachat.runtime import LlamaRuntime
-from llamachat.sampling import SamplingParams
+from llamachat.sampling import Constraint, SamplingParams
 from llamachat.system_prompts import load_personas
 from llamachat.tools import Tool, Toolbox
 from llamachat.tools.functions import function_tool
@@ -81,10 +81,14 @@ async def test_step_two_reads_only_what_is_new(nano: LlamaRuntime) -> None:
 
     class Listening(LlamaRuntime):
         async def generate(
-            self, prompt_ids: Sequence[int], sampling: SamplingParams, stop_ids: Collection[int]
+            self,
+            prompt_ids: Sequence[int],
+            sampling: SamplingParams,
+            stop_ids: Collection[int],
+            constraint: Constraint | None = None,
         ) -> AsyncGenerator[int, None]:
             prompts.append([*prompt_ids])
-            async with aclosing(super().generate(prompt_ids, sampling, stop_ids)) as ids:
+            async with aclosing(super().generate(prompt_ids, sampling, stop_ids, constraint)) as ids:
                 async for token_id in ids:
                     prompts[-1].append(token_id)
                     yield token_id

@@ -53,7 +53,7 @@ def halved(weight: Tensor, width: int) -> Tensor:
 
 def config_json(config: ModelConfig, tokenizer: Tokenizer) -> dict[str, Any]:
     """config.json, with our own section for what Hugging Face has no words for."""
-    dialect = {key: getattr(DIALECT, key) for key in ("calls", "python_tag", "dates", "compact")}
+    dialect = {key: getattr(DIALECT, key) for key in ("calls", "python_tag", "dates", "compact", "constrained")}
     return {
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",

@@ -1,0 +1,165 @@
+"""Ids against the automaton of calls: free text, a head that may become a call, a call that must be whole.
+
+A constraint only ever forbids. What the parser reads as a call of an offered tool whose arguments fit passes bit for
+bit, but for: a key given twice, text behind a call, a call left open, arguments as a JSON string, broken UTF-8, space
+beyond ASCII between tokens, integers whose fraction is undone by their exponent, numbers of an enum with an exponent.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Literal
+
+from llamachat.calls import CODE_INTERPRETER, Offered
+from llamachat.constrain.envelopes import Calls, TagCall, builtin_target, function_target, json_calls
+from llamachat.constrain.heads import judge_head
+from llamachat.constrain.keywords import CallList, KeywordCall
+from llamachat.constrain.scalars import plain
+from llamachat.constrain.stacks import FLOOR, Stacks, TooAmbiguous, feed, may_end, utf8
+from llamachat.offer import Offer
+from llamachat.tokenizer import Tokenizer
+
+_OPEN_QUOTES = b'"`'  # a fence or a string that holds calls: rare, and not held
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """``mode``: free text; a head, whose bytes are in ``head``; a call, as far as ``stacks`` tell."""
+
+    mode: Literal["free", "head", "call"] = "head"
+    tagged: bool = False
+    head: bytes = b""
+    stacks: Stacks = ()
+    pending: bytes = b""
+    """The beginning of a character."""
+
+
+FREE = _State("free")
+
+
+class Grammar:
+    """The calls of an offer in the words of a tokenizer. One serves any number of generations."""
+
+    def __init__(self, tokenizer: Tokenizer, offer: Offer) -> None:
+        self.tokenizer = tokenizer
+        names = (*offer.builtin, *((CODE_INTERPRETER,) if offer.code else ()))
+        self.offered = Offered(frozenset(f.name for f in offer.functions), frozenset(offer.builtin), offer.code)
+        functions = tuple(function_target(f.name, f.parameters) for f in offer.functions)
+        targets = (*functions, *(builtin_target(name) for name in names if name not in self.offered.tools))
+        listed, dotted = KeywordCall(targets), KeywordCall(targets, dotted=True)
+        notations = (json_calls(targets), (TagCall(targets),), (CallList(listed),), (dotted,))
+        self.start: Stacks = tuple((Calls(notation), FLOOR) for notation in notations)
+
+    def constraint(self) -> "CallConstraint":
+        """A constraint for one generation."""
+        return CallConstraint(self)
+
+
+@lru_cache(maxsize=2)
+def vocabulary(tokenizer: Tokenizer) -> tuple[list[bytes], list[int]]:
+    """The bytes of the ordinary ids in order, and their ids: a trie for those who bisect."""
+    pairs = sorted((tokenizer.token_bytes(i), i) for i in range(tokenizer.n_base))
+    return [text for text, _ in pairs], [i for _, i in pairs]
+
+
+class CallConstraint:
+    """Holds one generation to its grammar, as ``sampling.Constraint`` asks."""
+
+    def __init__(self, grammar: Grammar) -> None:
+        self._grammar = grammar
+        self._state = _State()
+        self._in_header = False
+        self._next: dict[int, _State | None] = {}
+
+    def allows(self, token_id: int) -> bool:
+        """Whether ``token_id`` may come next."""
+        if self._state is FREE or self._in_header:
+            return True
+        tokenizer = self._grammar.tokenizer
+        if tokenizer.is_special(token_id):
+            ends = token_id in tokenizer.stop_ids or token_id == tokenizer.python_tag_id
+            return self._state.mode != "call" or (ends and may_end(self._state.stacks))
+        return self._after(token_id) is not None
+
+    def accept(self, token_id: int) -> None:
+        """``token_id`` came next, allowed or not; what was not ends the holding."""
+        tokenizer = self._grammar.tokenizer
+        if token_id == tokenizer.python_tag_id:
+            self._state = self._tagged()
+        elif token_id in (tokenizer.start_header_id, tokenizer.end_header_id):
+            self._in_header = token_id == tokenizer.start_header_id
+        elif not self._in_header and not tokenizer.is_special(token_id):
+            self._state = self._after(token_id) or FREE
+        self._next = {}
+
+    def allowed(self) -> list[int]:
+        """All ids that may come next."""
+        tokenizer = self._grammar.tokenizer
+        special = [i for i in range(tokenizer.n_base, tokenizer.n_words) if self.allows(i)]
+        if self._state is FREE or self._in_header:
+            return [*range(tokenizer.n_base), *special]
+        texts, ids = vocabulary(tokenizer)
+        return sorted([*(ids[at] for at in self._walk(texts, 0, len(texts), 0, self._state)), *special])
+
+    def release(self) -> None:
+        """Allow everything from here on, up to the next tag."""
+        self._state, self._next = FREE, {}
+
+    def _walk(self, texts: Sequence[bytes], low: int, high: int, depth: int, state: _State) -> Iterator[int]:
+        """Where in ``texts[low:high]``, which agree in their first ``depth`` bytes, those stand that may come."""
+        while low < high and len(texts[low]) == depth:
+            yield low
+            low += 1
+        while low < high:
+            byte = texts[low][depth]
+            prefix = texts[low][: depth + 1]
+            end = bisect_left(texts, prefix[:-1] + bytes((byte + 1,)), low, high) if byte < 255 else high
+            if following := self._read(state, bytes((byte,))):
+                yield from self._walk(texts, low, end, depth + 1, following)
+            low = end
+
+    def _tagged(self) -> _State:
+        if self._grammar.offered.code:
+            return _State(tagged=True)
+        return _State("call", tagged=True, stacks=self._grammar.start)
+
+    def _after(self, token_id: int) -> _State | None:
+        if token_id not in self._next:
+            self._next[token_id] = self._read(self._state, self._grammar.tokenizer.token_bytes(token_id))
+        return self._next[token_id]
+
+    def _read(self, state: _State, text: bytes) -> _State | None:
+        """The state after ``text``, None if it may not come."""
+        for at in range(len(text)):
+            if state.mode != "head":
+                return self._held(state, text[at:])
+            head = state.head + text[at : at + 1]
+            verdict = judge_head(head, self._grammar.offered, tagged=state.tagged)
+            if verdict == "refuse":
+                return None
+            if verdict == "call":  # in a notation that is not held, it is free
+                state = self._held(_State("call", state.tagged, stacks=self._grammar.start), head) or FREE
+            else:
+                state = FREE if verdict == "text" else replace(state, head=head)
+        return state
+
+    def _held(self, state: _State, text: bytes) -> _State | None:
+        """The same inside a call."""
+        stacks, pending = state.stacks, state.pending
+        if state is FREE or (len(stacks) == 1 and not pending and plain(stacks[0][0], text)):
+            return state
+        for byte in text:
+            if byte in _OPEN_QUOTES and state.tagged and stacks == self._grammar.start:
+                return FREE
+            if byte >= 0x80 or pending:
+                if (character := utf8(pending, byte)) is None:
+                    return None
+                pending = character
+            try:
+                stacks = feed(stacks, byte)
+            except TooAmbiguous:
+                return FREE
+            if not stacks:
+                return None
+        return _State("call", state.tagged, stacks=stacks, pending=pending)
