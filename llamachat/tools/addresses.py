@@ -15,6 +15,14 @@ from llamachat.threads import in_thread
 Resolve = Callable[[str, int], Sequence[str]]
 """Host and port to numeric addresses, best first; blocks, raises OSError or UnicodeError."""
 
+# Written out, since ``ipaddress.is_global`` has changed its mind between patch releases of Python 3.11.
+_NOT_PUBLIC = tuple(
+    ipaddress.IPv4Network(network)
+    for network in (
+        "0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24 192.0.2.0/24"
+        " 192.88.99.0/24 192.168.0.0/16 198.18.0.0/15 198.51.100.0/24 203.0.113.0/24 224.0.0.0/4 240.0.0.0/4"
+    ).split()
+)
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _GLOBAL = ipaddress.IPv6Network("2000::/3")
 # Inside 2000::/3, and no place on the internet: protocol assignments and Teredo, documentation (two), 6to4.
@@ -37,7 +45,7 @@ def is_public(address: str) -> bool:
         parsed = ipaddress.IPv4Address(int(parsed) & 0xFFFFFFFF)
     if isinstance(parsed, ipaddress.IPv6Address):
         return parsed in _GLOBAL and not any(parsed in network for network in _NOT_GLOBAL) and not parsed.scope_id
-    return parsed.is_global and not parsed.is_multicast and not parsed.is_reserved
+    return not any(parsed in network for network in _NOT_PUBLIC)
 
 
 def is_disguised(host: str) -> bool:
@@ -63,14 +71,15 @@ async def checked_addresses(
     ``allow`` None is for hosts that the user has named: any address is fine. Raises PageRefused if any of them is
     neither public nor allowed, PageOffline if the host has none.
     """
+    shown = host[:100]
     if allow is not None and is_disguised(host):
-        raise PageRefused(f"{host} is not the plain form of an address.", "Give the name of the host.")
+        raise PageRefused(f"{shown} is not the plain form of an address.", "Give the name of the host.")
     try:
         addresses = list(dict.fromkeys(await in_thread(lambda: look_up(host, port))))
     except (OSError, UnicodeError) as error:
-        raise PageOffline(f"offline: no address is known for {host}.", "Check the name, and the network.") from error
+        raise PageOffline(f"offline: no address is known for {shown}.", "Check the name, and the network.") from error
     if not addresses:
-        raise PageOffline(f"offline: no address is known for {host}.", "Check the name, and the network.")
+        raise PageOffline(f"offline: no address is known for {shown}.", "Check the name, and the network.")
     if allow is not None and any(not is_public(address) and (address, port) not in allow for address in addresses):
-        raise PageRefused(f"{host} is not on the public internet.", "Only public pages can be opened.")
+        raise PageRefused(f"{shown} is not on the public internet.", "Only public pages can be opened.")
     return addresses

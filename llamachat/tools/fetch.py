@@ -8,7 +8,7 @@ environment go out. Bodies are unpacked as they come, at most one coding deep, a
 import asyncio
 import ssl
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 
@@ -21,7 +21,7 @@ from llamachat.tools.addresses import Resolve, checked_addresses, resolve
 PORTS = frozenset({80, 443, 8080, 8443})  # where web servers are; mail, databases and admin panels are elsewhere
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _TRIES = 3  # addresses of a host
-_TIMEOUT = {"connect": 5.0, "read": 10.0, "write": 10.0, "pool": 10.0}  # seconds for one step of it
+_STEP = {"connect": 5.0, "read": 10.0, "write": 10.0, "pool": 10.0}  # most seconds for one step
 _HEADERS = {
     "User-Agent": f"llamachat/{__version__}",
     "Accept": "text/html,application/xhtml+xml,application/pdf,text/*;q=0.9,application/json;q=0.9,*/*;q=0.1",
@@ -103,11 +103,13 @@ class Fetcher:
     async def _ask(self, url: httpx.URL, host: str, address: str) -> tuple[Fetched, str | None]:
         # The transport, not a client: a client keeps cookies, reads .netrc, and builds the request of each redirect.
         async with httpx.AsyncHTTPTransport(verify=self.trust or _browsers_trust(), trust_env=False) as transport:
+            # Below ``seconds``: httpcore 1.0 leaves the socket of a cancelled TLS handshake to the garbage collector.
+            steps = {step: min(most, self.seconds / 3) for step, most in _STEP.items()}
             request = httpx.Request(
                 "GET",
                 url.copy_with(host=address),
                 headers={**_HEADERS, "Host": url.netloc.decode("ascii")},
-                extensions={"timeout": _TIMEOUT, "sni_hostname": host.rstrip(".")},  # certificates are checked by it
+                extensions={"timeout": steps, "sni_hostname": host.rstrip(".")},  # certificates are checked by it
             )
             try:
                 response = await transport.handle_async_request(request)
@@ -161,8 +163,7 @@ def _host(url: httpx.URL) -> str:
 
 def _explained(url: httpx.URL, error: httpx.HTTPError) -> Exception:
     """What of ours an exception of httpx is."""
-    cause = error.__cause__
-    if isinstance(cause and cause.__cause__, ssl.SSLError):
+    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(error)):
         return PageRefused(f"{_host(url)} can't prove who it is: its certificate is not valid.", "Open another page.")
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
         return _Unreachable(str(error))
@@ -171,6 +172,12 @@ def _explained(url: httpx.URL, error: httpx.HTTPError) -> Exception:
     if isinstance(error, httpx.NetworkError):
         return PageOffline(f"offline: {_host(url)} broke off.", _LATER)
     return PageError(f"{_host(url)} broke off, or does not speak proper HTTP.", "Open another page.")
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def _unpacker(coding: str) -> Callable[[bytes, int], bytes]:

@@ -140,5 +140,5 @@ def _quoted(opened: _Opened, page: int) -> str:
     more = f'; ask for "page": {page + 1} to read on' if page < count else ""
     cut = "" if opened.whole or page < count else "; the rest of it is too long to be read"
     lines = [f"title: {title}"] if title else []
-    lines += [f"url: {opened.url}", f"part: {place}{more}{cut}", _NOTE]
+    lines += [f"url: {opened.url[:2000]}", f"part: {place}{more}{cut}", _NOTE]
     return "\n".join(lines + [f"> {line}" for line in opened.parts[page - 1].strip().splitlines()])

@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
-import httpx
-
 from llamachat import paths
 from llamachat.errors import ConfigError, PageError, PageOffline, SearchError, SearchOffline, SearchRateLimited
 from llamachat.tools.fetch import Fetched, Fetcher
@@ -75,13 +73,10 @@ class Searxng:
     """An instance of SearXNG, by its JSON API (docs.searxng.org/dev/search_api.html)."""
 
     def __init__(self, url: str, seconds: float = SECONDS) -> None:
-        try:
-            host = httpx.URL(url).host
-        except httpx.InvalidURL:
-            host = ""
-        if not host or not re.fullmatch(r"https?://[^@?#\s]+", url):
+        parts = re.fullmatch(r"https?://([\w.-]+|\[[0-9a-fA-F:.]+\])(:\d+)?(/[^@?#\s]*)?", url)
+        if not parts:
             raise ConfigError(f"{url!r} is no address of a SearXNG.", "Give one like https://searx.example.org.")
-        self.name = f"searxng {host}"
+        self.name = f"searxng {parts[1]}"
         self._url = url.rstrip("/") + "/search?"
         self._fetcher = Fetcher(_BYTES, seconds, redirects=0, anywhere=True)
 

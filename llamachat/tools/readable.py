@@ -37,7 +37,8 @@ def decode(body: bytes, charset: str | None = None) -> str:
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
-        cut = error.start >= len(body) - 3  # only the last character is broken: the body was cut there
+        # It is UTF-8 up to its last character: the body was cut there.
+        cut = error.start >= len(body) - 3 and not body[: error.start].isascii()
         text = body.decode("utf-8" if cut else "cp1252", "replace")
     return text.replace("\0", "")
 
@@ -49,7 +50,7 @@ def _declared(body: bytes) -> str | None:
 
 def _codec(name: str | None) -> str | None:
     with suppress(LookupError, ValueError):
-        known = codecs.lookup(name or "").name
+        known = codecs.lookup((name or "")[:40]).name
         return known if _CODECS.match(known) else None
     return None
 
