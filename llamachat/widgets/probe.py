@@ -29,6 +29,7 @@ from llamachat.widgets.transcript import Transcript
 
 SIZE = (120, 40)
 TURNS = 200
+KEYS = 15
 LONG = 16_000  # characters before the appends that are measured
 TOKEN = "word"
 TOKENS = 10_000
@@ -147,10 +148,10 @@ async def _timed(do: Callable[[], Awaitable[object]], pilot: Pilot[None]) -> flo
     return 1000 * (time.perf_counter() - start)
 
 
-async def _keys(pilot: Pilot[None], count: int = 15) -> float:
+async def _keys(pilot: Pilot[None]) -> float:
     """From a key to the moment when nothing is left to do."""
     times = []
-    for _ in range(count):
+    for _ in range(KEYS):
         start = time.perf_counter()
         await pilot.press("a")
         times.append(1000 * (time.perf_counter() - start))
