@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from llamachat import __version__
-from llamachat.doors import protocol, sessions
+from llamachat.doors import protocol, sandbox, sessions
+from llamachat.doors import tools as tools_door
 from llamachat.errors import ConfigError, LlamaChatError
 from llamachat.messages import Dialog, Message
 from llamachat.system_prompts import Persona, load_personas
@@ -20,7 +21,7 @@ from llamachat.system_prompts import Persona, load_personas
 if TYPE_CHECKING:
     from llamachat.agent import Runtime
     from llamachat.plain import Talk
-    from llamachat.tools import Tool, Toolbox
+    from llamachat.tools import Toolbox
 
 app = typer.Typer(
     add_completion=False,
@@ -29,7 +30,9 @@ app = typer.Typer(
     help="Chat with a Llama 3 model on your own hardware. Without options: the terminal chat, with the embedded model.",
 )
 app.add_typer(protocol.app, name="protocol")
+app.add_typer(sandbox.app, name="sandbox")
 app.add_typer(sessions.app, name="sessions")
+app.add_typer(tools_door.app, name="tools")
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,21 +166,11 @@ def _screen(choices: Choices) -> int:
 
 def build_toolbox(choices: Choices) -> "Toolbox":
     """All tools that there are, with those switched on that the user or the persona wants."""
-    from llamachat.tools import Toolbox
-    from llamachat.tools.python import python_tool
-    from llamachat.tools.search import search_tool
+    from llamachat import workshop
 
-    own: list[Tool] = []
-    if choices.functions:
-        from llamachat.tools.functions import load_functions  # 0.1 s for pydantic, only when it is wanted
-
-        own = [tool for path in choices.functions for tool in load_functions(path)]
-    toolbox = Toolbox((python_tool(), search_tool(), *own))
-    wanted = choices.tools if choices.tools is not None else choices.persona.tools
-    if wanted is None:
-        return toolbox
-    always = () if choices.tools == () else tuple(tool.name for tool in own)  # the user named their file: it is meant
-    return toolbox.only({*wanted, *always})
+    wanted = choices.persona.tools if choices.tools is None else choices.tools
+    toolbox = workshop.build_toolbox(choices.functions, wanted)
+    return toolbox.only(()) if choices.tools == () else toolbox
 
 
 def open_runtime(path: Path | None) -> "Runtime":

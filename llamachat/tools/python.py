@@ -1,37 +1,39 @@
-"""The python tool: a stateful session in a worker process, limited and interruptible. Knows what the model is told.
+"""The python tool: a stateful session in a walled worker, limited and interruptible. Knows what the model is told.
 
     session = PythonSession()              # nothing runs yet; python_tool() is PythonSession().tool
     session.tool                           # goes into a Toolbox
     session.attach(Path("sales.csv"))      # the code may read it by its name, and not change it
-    (session.scratch / "a.txt").write_text("…")      # or just put a file of one's own
     await session.run("1 + 1")             # PythonResult("completed", "", "", "2")
+    session.walls                          # the layers that hold it, once a worker has started
     await session.restart()                # forgets all variables; files stay
-    await session.close()                  # ends the worker, removes the scratch folder
+    await session.close()                  # ends the worker, removes all files, those that were offered too
 
-The worker starts with the first call. It has no environment, no inherited descriptors and the limits of PythonLimits;
-what the code may say, reach and open is in ``policy``, ``guards`` and ``audit``. None of these is a wall of the
-operating system.
+The worker starts with the first call. What holds it is in ``sandbox``; without a wall of the operating system there is
+no worker, unless the caller says ``unwalled``.
 """
 
 import asyncio
-import os
-import shutil
 import signal
-import tempfile
 import weakref
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from llamachat.errors import ConfigError, StorageError
+from llamachat.errors import ConfigError
+from llamachat.messages import Artifact
 from llamachat.protocol import CODE_INTERPRETER, frame_output
 from llamachat.tools import Tool, ToolOutput
+from llamachat.tools.python_home import Home
+from llamachat.tools.python_pool import Zygote
 from llamachat.tools.python_process import Ran, WorkerProcess
+from llamachat.tools.python_start import Wanted, start
+from llamachat.tools.sandbox import Choice, Walls
 from llamachat.tools.shorten import shorten
 
 _LOST_NOW = "The python process is gone, and with it all variables and imports; files are kept."
 _LOST_BEFORE = "Note: the python process was ended before this call; earlier variables and imports are gone."
+_XCPU = 128 + 24  # the exit status by which a worker says that its processor time is used up (SIGXCPU is 24)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +44,10 @@ class PythonLimits:
     """Wall clock of a call."""
     cpu_seconds: int = 60
     """Of a call, over all threads."""
-    memory: int = 2 << 30
-    """Bytes of address space. numpy with 4 BLAS threads takes 0.5 GiB of it."""
+    memory: int = 3 << 30
+    """Bytes of address space. pandas, matplotlib and 4 BLAS threads take 0.7 GiB of it."""
+    scratch_bytes: int = 200 << 20
+    """Of all files in the scratch folder, which are in memory."""
     output: int = 16 << 10
     """Characters of each stream that the model sees."""
     captured: int = 8 << 20
@@ -55,13 +59,16 @@ class PythonLimits:
 @dataclass(frozen=True, slots=True)
 class PythonResult:
     """What a call gave. ``status`` is completed, error or timeout; ``value`` is the repr of the last expression;
-    ``error`` is the traceback, and what else the model must know."""
+    ``error`` is the traceback, and what else the model must know; ``artifacts`` are figures and new files."""
 
     status: str
     stdout: str = ""
     stderr: str = ""
     value: str | None = None
     error: str | None = None
+    artifacts: tuple[Artifact, ...] = ()
+    images: int = 0
+    """How many of the artifacts are figures."""
 
     @property
     def ok(self) -> bool:
@@ -77,13 +84,26 @@ class PythonResult:
 class PythonSession:
     """The python of one dialog. Calls run one after the other."""
 
-    def __init__(self, limits: PythonLimits = PythonLimits()) -> None:
+    def __init__(
+        self,
+        limits: PythonLimits = PythonLimits(),
+        *,
+        walls: Choice = "auto",
+        policy: bool = True,
+        unwalled: bool = False,
+        warm: bool = True,
+    ) -> None:
+        """``walls`` and ``policy=False`` are for tests of each layer alone; ``unwalled`` is the user's consent to run
+        code that no wall of the operating system holds; ``warm=False`` loads no library ahead."""
         self.limits = limits
+        self.walls: Walls | None = None
+        """The layers that hold the code, known when a worker has started."""
+        self._home = Home()
+        self._wanted = Wanted(asdict(limits), walls, policy, unwalled, warm)
         self._lock = asyncio.Lock()
         self._worker: WorkerProcess | None = None
-        self._attached: dict[str, str] = {}
-        self._folder: Path | None = None
-        self._remove = weakref.finalize(self, _remove, None)
+        self._zygote: Zygote | None = None  # lives as long as a session holds it
+        self._clear = weakref.finalize(self, self._home.clear)
         self._lost = False
 
     @property
@@ -102,50 +122,39 @@ class PythonSession:
 
     @property
     def scratch(self) -> Path:
-        """The folder that the code works in; made on first use. Raises StorageError if it can't be made."""
-        if self._folder is None:
-            try:
-                self._folder = Path(tempfile.mkdtemp(prefix="llamachat-")).resolve()
-            except OSError as error:
-                raise StorageError(
-                    f"The python tool can't make its working folder: {error.strerror}.",
-                    "Free some space, or set TMPDIR to a folder that can be written.",
-                ) from error
-            self._remove = weakref.finalize(self, _remove, self._folder)
-        return self._folder
+        """The folder that the code works in, as seen from here, while it has a worker. No link in it is to be trusted.
+
+        Raises ConfigError if there is no worker."""
+        if self._worker is None or self._worker.link.scratch is None:
+            raise ConfigError("There is no working folder yet.", "Run something first.")
+        return Path(f"/proc/self/fd/{self._worker.link.scratch}")
 
     def attach(self, path: Path, name: str = "") -> str:
-        """Let the code read ``path`` as ``name`` (default: its own name) in the scratch folder. Returns the name.
-
-        Raises ConfigError if there is no such file, or the name is taken.
-        """
+        """Let the code read a copy of ``path`` as ``name`` (default: its own name) in the scratch folder. Returns the
+        name. Raises ConfigError if there is no such file, or the name is taken; StorageError if it can't be copied."""
         name = name or path.name
         if not path.is_file():
             raise ConfigError(f"There is no file {path}.", "Check its name.")
-        if Path(name).name != name or (self.scratch / name).exists():
-            raise ConfigError(f"A file can't be attached as {name!r}.", "Choose another name.")
-        real = path.resolve()
-        (self.scratch / name).symlink_to(real)
-        self._attached[name] = str(real)
+        self._home.attach(path, name, self._worker.link.scratch if self._worker else None)
         return name
 
     async def run(self, code: str) -> PythonResult:
-        """Run ``code``. What goes wrong in it is in the result; raises StorageError if no worker can be had.
+        """Run ``code``. What goes wrong in it is in the result; raises StorageError if no worker can be had, and
+        ConfigError if there are no walls.
 
         On cancellation the code is interrupted; if that needs force, the next result says that the state is gone.
         """
         async with self._lock:
-            if self._worker is None or not self._worker.alive:
-                await self._start()
-            assert self._worker
+            worker = await self._need_worker()
+            assert worker.link.scratch is not None
             try:
-                ran = await self._worker.run(code, [*self._attached.values()], self.limits.seconds)
+                ran = await worker.run(code, self.limits.seconds)
+                result = await self._judge(ran, worker.link.scratch, self._lost)
             finally:
-                lost = self._lost
-                if not self._worker.alive:
+                if not worker.alive:
                     self._drop()
             self._lost = False
-            return self._judge(ran, lost)
+            return result
 
     async def restart(self) -> None:
         """Forget all variables and imports, also if code runs; files stay. The next call starts a new worker."""
@@ -156,39 +165,55 @@ class PythonSession:
             self._lost = False
 
     async def close(self) -> None:
-        """End the worker and remove the scratch folder. The session can be used again, and is empty then."""
+        """End the worker and remove all files. The session can be used again, and is empty then."""
         await self.restart()
-        self._remove()
-        self._folder = None
-        self._attached.clear()
+        self._home.clear()
+        self._zygote = None
+
+    async def look(self) -> Walls:
+        """The layers that hold a worker here, found by starting one. Raises as ``run`` does."""
+        async with self._lock:
+            await self._need_worker()
+        assert self.walls
+        return self.walls
 
     async def _call(self, arguments: Mapping[str, Any]) -> ToolOutput:
         result = await self.run(arguments["code"])
-        return ToolOutput(result.text(self.limits.output), result.ok)
+        return ToolOutput(result.text(self.limits.output), result.ok, result.artifacts)
 
-    async def _start(self) -> None:
-        self._drop()
-        limits = asdict(self.limits)
-        setup = {key: limits[key] for key in ("cpu_seconds", "memory", "file_bytes", "open_files", "output")}
-        setup |= {"scratch": str(self.scratch), "parent": os.getpid()}
-        self._worker = await WorkerProcess.start(setup, self.limits.captured)
+    async def _need_worker(self) -> WorkerProcess:
+        if self._worker is None or not self._worker.alive:
+            self._drop()
+            self._worker, self.walls = await start(self._wanted, self._home.folder)
+            assert self._worker.link.scratch is not None
+            self._zygote = self._worker.zygote
+            self._home.shown = self._worker.attached
+            await asyncio.to_thread(self._home.move_in, self._worker.link.scratch)
+        return self._worker
 
     def _drop(self) -> None:
+        """End the worker; its scratch folder stays for the next one."""
         if self._worker:
+            if self._worker.link.scratch is not None:
+                self._home.keep(self._worker.link.scratch)
             self._worker.end()
             self._worker, self._lost = None, True
 
-    def _judge(self, ran: Ran, lost: bool) -> PythonResult:
-        """A worker's answer, or its death, in the model's words."""
-        frame = ran.frame or {"status": "interrupted", "value": None, "error": None}
+    async def _judge(self, ran: Ran, scratch: int, lost: bool) -> PythonResult:
+        """A worker's answer, or its death, in the model's words, with what it made for the user."""
+        frame = ran.frame or {"status": "interrupted", "value": None, "error": None, "images": ()}
+        files, left_out = await asyncio.to_thread(self._home.collect, scratch, frame["images"])
         notes = [_LOST_BEFORE] if lost else []
         if frame["error"]:
             notes.append(frame["error"])
-        if frame["status"] != "interrupted":
-            return PythonResult(frame["status"], ran.stdout, ran.stderr, frame["value"], "\n".join(notes) or None)
-        notes += [self._why(ran), "Variables are kept." if ran.frame else _LOST_NOW]
-        status = "timeout" if ran.stopped == "timeout" else "error"
-        return PythonResult(status, ran.stdout, ran.stderr, None, "\n".join(notes))
+        if left_out:
+            notes.append(f"Note: {left_out} files were not passed on to the user: too large, or too many.")
+        status, value = frame["status"], frame["value"]
+        if status == "interrupted":
+            notes += [self._why(ran), "Variables are kept." if ran.frame else _LOST_NOW]
+            status, value = "timeout" if ran.stopped == "timeout" else "error", None
+        error = "\n".join(notes) or None
+        return PythonResult(status, ran.stdout, ran.stderr, value, error, tuple(files), len(frame["images"]))
 
     def _why(self, ran: Ran) -> str:
         if ran.stopped == "timeout":
@@ -196,10 +221,12 @@ class PythonSession:
         if ran.stopped == "flood":
             return f"Stopped: it printed more than {self.limits.captured:,} bytes."
         status = ran.exit_status
-        if status is None or status >= 0:
-            return f"The code ended its process (exit status {status})."
-        if -status == signal.SIGXCPU:
+        if status == _XCPU:
             return f"Stopped: it used {self.limits.cpu_seconds} s of processor time."
+        if status is None:
+            return "The process was ended: it did not keep to its protocol."
+        if status >= 0:
+            return f"The code ended its process (exit status {status})."
         return f"The process was killed ({signal.strsignal(-status)})."
 
 
@@ -211,8 +238,3 @@ def python_tool(limits: PythonLimits = PythonLimits()) -> Tool:
 def _lines(text: str, last: str | None) -> str:
     """``text``, with ``last`` on a line of its own."""
     return text if last is None else f"{text}{'' if not text or text.endswith(chr(10)) else chr(10)}{last}"
-
-
-def _remove(folder: Path | None) -> None:
-    if folder:
-        shutil.rmtree(folder, ignore_errors=True)

@@ -1,50 +1,31 @@
 """A worker process seen from outside: started, asked, interrupted, killed. Knows pipes and signals, no tools.
 
-The worker is not trusted: its frames are capped and every field is checked; a bad one ends it.
+The worker is not trusted: its frames are capped and every field is checked; a bad, late or surplus one ends it.
 """
 
 import asyncio
-import importlib.util
-import json
 import os
 import signal
-import struct
-import subprocess
-import sys
+import socket
 import weakref
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 from llamachat.errors import StorageError
-from llamachat.tools.shorten import printable
+from llamachat.tools.python_frames import HEAD, checked, largest, pack
+from llamachat.tools.python_link import Link
+from llamachat.tools.python_pool import Zygote
 
 GRACE = 1.0  # seconds between SIGINT and SIGKILL
 START_SECONDS = 30.0  # a cold start takes 0.1 s; a starved machine may need more
 _READ = 1 << 16
 
-_PACKAGE = Path(__file__).resolve().parent
-_BOOT = """
-import sys, types
-for name, folder in (("llamachat", sys.argv[1]), ("llamachat.tools", sys.argv[2])):
-    sys.modules[name] = types.ModuleType(name)
-    sys.modules[name].__path__ = [folder]
-sys.path.append(sys.argv[5])
-from llamachat.tools.python_worker import main
-main(int(sys.argv[3]), int(sys.argv[4]), sys.argv[5])
-"""
-"""Imports the worker without running our packages' __init__: start-up 60 ms instead of 200. An isolated Python (-I)
-knows no PYTHONPATH and no user's site-packages, so it is told where the libraries are."""
-
-_HEAD = struct.Struct(">I")
-_ENVIRONMENT = {"LANG": "C.UTF-8", "MPLBACKEND": "Agg", "MALLOC_ARENA_MAX": "2"} | dict.fromkeys(
-    ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "4"
-)
-"""All that the worker sees of an environment. Each BLAS thread and malloc arena reserves address space."""
-
 Stop = Literal["timeout", "cancelled", "flood"]
+
+
+class NoWorker(Exception):
+    """The walls could not be raised as planned; says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +38,8 @@ class Ran:
     stopped: Stop | None
     exit_status: int | None
     """Of a dead worker: exit status, or minus the signal that killed it."""
+    cpu_seconds: float = 0.0
+    """Of a dead worker."""
 
 
 @dataclass(slots=True)
@@ -76,57 +59,85 @@ class _Call:
 class WorkerProcess:
     """One live worker, made by ``start``; asked one cell at a time, from any event loop."""
 
-    def __init__(
-        self, process: subprocess.Popen[bytes], commands: int, results: int, captured: int, largest_frame: int
-    ) -> None:
-        self._process, self._commands, self._results = process, commands, results
-        self._captured, self._largest_frame = captured, largest_frame
-        assert process.stdout is not None
-        assert process.stderr is not None
-        self._out, self._err = process.stdout.fileno(), process.stderr.fileno()
-        for fd in (commands, results, self._out, self._err):
-            os.set_blocking(fd, False)
-        self._count = 0
+    def __init__(self, zygote: Zygote, request: Mapping[str, Any], captured: int) -> None:
+        self.zygote = zygote
+        self._captured, self._largest_frame = captured, largest(request["limits"]["output"])
+        pairs = [os.pipe() for _ in range(4)]
+        theirs = [pairs[0][0], *(write for _, write in pairs[1:])]
+        ours = [pairs[0][1], *(read for read, _ in pairs[1:])]
+        self._commands, self._results, self._out, self._err = ours
+        end, their_end = socket.socketpair()
+        self.link = Link(end)
+        self.attached = "/attached" if request["house"] or request["room"] else request["attached"]
+        """Where it sees the attached files."""
         self._killed = False
-        self._end = weakref.finalize(self, _end, process, commands, results)
+        self._count = 0
+        self._end = weakref.finalize(self, _end, self.link, ours)
+        for fd in ours:
+            os.set_blocking(fd, False)
+        try:
+            zygote.ask(request, [*theirs, their_end.fileno()])
+        except OSError:
+            self._killed = True  # told by the link, whose other end is closed below
+        finally:
+            their_end.close()
+            for fd in theirs:
+                os.close(fd)
 
     @classmethod
-    async def start(cls, setup: Mapping[str, Any], captured: int) -> "WorkerProcess":
+    async def start(cls, zygote: Zygote, request: Mapping[str, Any], captured: int) -> "WorkerProcess":
         """A worker that is ready. ``captured`` bytes of output in one cell are too many: it is stopped.
 
-        Raises StorageError if the system starts no process, or the process does not come up.
+        Raises NoWorker if it doesn't come up, and StorageError if the system has no descriptors left.
         """
         try:
-            # A value and a traceback of so many characters fit, even if JSON escapes each in 12 bytes.
-            largest_frame = 24 * setup["output"] + 4096
-            worker = cls(*_spawn(setup["scratch"]), captured, largest_frame)
+            worker = cls(zygote, request, captured)
         except OSError as error:
             raise StorageError(f"Python can't be started: {error.strerror}.", "Close some programs.") from error
-        ran = await worker._ask(setup, START_SECONDS)
-        if ran.frame is None or ran.stopped:
+        await worker._hear(lambda: worker.link.ready or worker.link.over, START_SECONDS)
+        if not worker.link.ready:
+            said = os.fsdecode(_read(worker._err) or b"").strip().rpartition("\n")[2]
+            reason = worker.link.failed or said or (zygote.last_words() if not worker.link.open else "")
             worker.end()
-            reason = ran.stderr.strip().rpartition("\n")[2] or f"no sign of life in {START_SECONDS:.0f} s"
-            raise StorageError(f"Python did not start: {reason}", "Reinstall llamachat.")
+            raise NoWorker(reason or f"no sign of life in {START_SECONDS:.0f} s")
         return worker
+
+    async def _hear(self, enough: Callable[[], bool], seconds: float) -> None:
+        """Read the link until there is enough."""
+        loop = asyncio.get_running_loop()
+        heard = loop.create_future()
+
+        def on_link() -> None:
+            self.link.read()
+            if enough() and not heard.done():
+                heard.set_result(None)
+
+        loop.add_reader(self.link, on_link)
+        try:
+            on_link()
+            await asyncio.wait({heard}, timeout=seconds)
+        finally:
+            loop.remove_reader(self.link)
+            heard.cancel()
 
     @property
     def alive(self) -> bool:
         """Whether it can be asked."""
-        return not self._killed and self._process.poll() is None
+        self.link.read()
+        return not self._killed and not self.link.over
 
-    async def run(self, code: str, readable: Sequence[str], seconds: float) -> Ran:
-        """Run one cell. ``readable`` are the files outside the scratch folder that the code may read.
+    async def run(self, code: str, seconds: float) -> Ran:
+        """Run one cell.
 
         On cancellation the cell is interrupted, or the worker killed, before CancelledError goes on.
         """
         self._count += 1
-        return await self._ask({"id": self._count, "code": code, "readable": list(readable)}, seconds)
-
-    async def _ask(self, command: Mapping[str, Any], seconds: float) -> Ran:
+        if _read(self._results) is not None:  # it spoke without being asked
+            self.kill()
         loop = asyncio.get_running_loop()
-        body = json.dumps(command).encode()
         printed = {self._out: bytearray(), self._err: bytearray()}
-        call = _Call(self._count, loop.create_future(), bytearray(_HEAD.pack(len(body)) + body), printed)
+        command = bytearray(pack({"id": self._count, "code": code}))
+        call = _Call(self._count, loop.create_future(), command, printed)
         clock = loop.call_later(seconds, self._stop, call, "timeout")
         self._listen(loop, call)
         try:
@@ -143,10 +154,10 @@ class WorkerProcess:
             if not call.answer.done() or call.answer.result() is None:
                 self.kill()
         if frame is None:
-            await asyncio.to_thread(self._process.wait)
+            await self._hear(lambda: self.link.over, GRACE)
         self._drain(call)
         out, err = (bytes(data).decode("utf-8", "replace") for data in printed.values())
-        return Ran(frame, out, err, call.stopped, self._process.poll())
+        return Ran(frame, out, err, call.stopped, self.link.exit, self.link.cpu)
 
     def _listen(self, loop: asyncio.AbstractEventLoop, call: _Call) -> None:
         loop.add_writer(self._commands, self._on_writable, loop, call)
@@ -197,80 +208,42 @@ class WorkerProcess:
             call.answer.set_result(None)
             return
         call.received += data
-        if len(call.received) < _HEAD.size:
+        if len(call.received) < HEAD.size:
             return
-        size = _HEAD.unpack_from(call.received)[0]
-        if size > self._largest_frame or len(call.received) > _HEAD.size + size:
-            self.kill()
-        elif len(call.received) == _HEAD.size + size:
-            frame = _checked(bytes(call.received[_HEAD.size :]), call.id)
-            call.answer.set_result(frame)
+        size = HEAD.unpack_from(call.received)[0]
+        if size > self._largest_frame or len(call.received) > HEAD.size + size:
+            call.answer.set_result(None)
+        elif len(call.received) == HEAD.size + size:
+            call.answer.set_result(checked(bytes(call.received[HEAD.size :]), call.id))
 
     def _stop(self, call: _Call, reason: Stop) -> None:
         """SIGINT now, SIGKILL after the grace."""
         if call.stopped or call.answer.done():
             return
         call.stopped = reason
-        self._process.send_signal(signal.SIGINT)
+        self.link.signal(signal.SIGINT)
         call.killer = asyncio.get_running_loop().call_later(GRACE, self.kill)
 
     def kill(self) -> None:
-        """End it at once, whatever it does; a call that waits for it gets its answer."""
+        """End it at once, whatever it does; a call that waits for it gets its answer.
+
+        It is process 1 of its namespace, so all that it may have started ends with it."""
         self._killed = True
-        _kill(self._process)
+        self.link.signal(signal.SIGKILL)
+        if not self.zygote.plan.shared:
+            self.zygote.end()
 
     def end(self) -> None:
         """Kill it and close what is open."""
+        self.kill()
         self._end()
 
 
-def _spawn(scratch: str) -> tuple[subprocess.Popen[bytes], int, int]:
-    """A process that waits for its setup, and our ends of its two pipes: commands to it, results from it."""
-    theirs_in, commands = os.pipe()
-    results, theirs_out = os.pipe()
-    arguments = [str(_PACKAGE.parent), str(_PACKAGE), str(theirs_in), str(theirs_out), _packages()]
-    try:
-        process = subprocess.Popen(
-            [sys.executable, "-I", "-B", "-X", "utf8", "-c", _BOOT, *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-            pass_fds=(theirs_in, theirs_out),
-            cwd=scratch,
-            env={"HOME": scratch, "TMPDIR": scratch, **_ENVIRONMENT},
-            start_new_session=True,
-        )
-    except OSError:
-        os.close(commands)
-        os.close(results)
-        raise
-    finally:
-        os.close(theirs_in)
-        os.close(theirs_out)
-    return process, commands, results
-
-
-def _packages() -> str:
-    """The folder that RestrictedPython is installed in."""
-    spec = importlib.util.find_spec("RestrictedPython")
-    return str(Path(spec.origin).parent.parent) if spec and spec.origin else ""
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        with suppress(ProcessLookupError, PermissionError):  # it died just now; macOS says so with EPERM
-            os.killpg(process.pid, signal.SIGKILL)  # its session is its own, so its group is its pid
-
-
-def _end(process: subprocess.Popen[bytes], *pipes: int) -> None:
-    _kill(process)
-    process.wait()
-    for pipe in pipes:
-        os.close(pipe)
-    for stream in (process.stdout, process.stderr):
-        if stream:
-            stream.close()
+def _end(link: Link, fds: list[int]) -> None:
+    link.signal(signal.SIGKILL)
+    link.close()
+    for fd in fds:
+        os.close(fd)
 
 
 def _read(fd: int) -> bytes | None:
@@ -279,19 +252,3 @@ def _read(fd: int) -> bytes | None:
         return os.read(fd, _READ)
     except BlockingIOError:
         return None
-
-
-def _checked(body: bytes, expected: int) -> Mapping[str, Any] | None:
-    """The frame, or None if anything about it is not as it should be."""
-    try:
-        frame = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(frame, dict) or set(frame) != {"id", "status", "value", "error"} or frame["id"] != expected:
-        return None
-    if frame["status"] not in ("completed", "error", "interrupted"):
-        return None
-    texts = {key: frame[key] for key in ("value", "error")}
-    if not all(text is None or isinstance(text, str) for text in texts.values()):
-        return None
-    return {"status": frame["status"], **{key: text and printable(text) for key, text in texts.items()}}

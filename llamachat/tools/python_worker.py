@@ -1,53 +1,110 @@
 """The process that runs the model's Python: cells in, results out, state kept between. Knows no parent but its pipes.
 
-``python_process`` starts it in a fresh interpreter and calls ``main``. A frame is 4 bytes of length (big-endian), then
-JSON. The parent sends the setup, then ``{"id", "code", "readable"}``; the worker sends ``{"id", "status", "value",
-"error"}`` when it is ready (id 0) and after each cell. What the code prints goes to descriptors 1 and 2: no print can
-be taken for a frame.
+``python_zygote`` forks it and calls ``main``, which first shuts every door behind itself. A frame is 4 bytes of length
+(big-endian), then JSON. The parent sends ``{"id", "code"}``; the worker answers ``{"id", "status", "value", "error",
+"images"}``. What the code prints goes to descriptors 1 and 2: no print can be taken for a frame.
 """
 
-import ctypes
 import json
 import os
 import resource
 import signal
+import socket
 import struct
 import sys
+import tempfile
+from collections.abc import Callable
 from typing import Any, BinaryIO
 
+from llamachat.tools import landlock, namespaces, seccomp
 from llamachat.tools.audit import Files, watch
 from llamachat.tools.guards import ALLOWED
+from llamachat.tools.python_bare import lift_policy
 from llamachat.tools.python_cells import Session
 
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
+XCPU = 128 + 24  # exit status of a worker that used up its processor time; 24 is SIGXCPU
+_DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
+
+Layer = tuple[str, bool, str]
+"""Name, whether it is on, and what there is to say of it."""
 
 
-def _limit(kind: int, value: int) -> None:
-    """Lower a soft limit. macOS refuses some; the wall clock still holds there."""
-    hard = resource.getrlimit(kind)[1]
-    try:
-        resource.setrlimit(kind, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))
-    except (ValueError, OSError):
-        return
+def main(commands_fd: int, results_fd: int, link_fd: int, request: dict[str, Any], root: bool) -> None:
+    """Serve one parent until it closes its end. ``root`` says whether this is the system's root, still."""
+    walled = request["room"] or request["house"]
+    scratch, attached, fonts = (
+        ("/scratch", "/attached", "/mpl") if walled else (request["scratch"], request["attached"], request["fonts"])
+    )
+    limits = request["limits"]
+    if request["room"]:
+        namespaces.furnish(request["places"], request["attached"], request["fonts"], limits["scratch_bytes"])
+    elif walled:
+        namespaces.copy_files(request["fonts"], fonts)
+    if walled and root:
+        namespaces.give_to_nobody("/scratch", "/mpl")
+    _settle(scratch, fonts)
+    layers = _enclose(request, walled and root, [*request["places"], attached], [scratch, fonts])
+    _greet(link_fd, scratch, layers)
+    with open(commands_fd, "rb") as commands, open(results_fd, "wb") as results:
+        if request["policy"]:
+            files = Files(scratch, (attached, fonts), frozenset({commands_fd, results_fd}), request["packages"])
+            sys.path[:] = [place for place in sys.path if files.holds_runtime(place)]
+            watch(files, ALLOWED)
+        else:
+            lift_policy()
+        _serve(commands, results, Session(limits["cpu_seconds"], limits["output"]))
 
 
-def _enclose(setup: dict[str, Any], pipes: frozenset[int], packages: str) -> Files:
-    """Take away what the code doesn't need, for good."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != setup["parent"]:
-        raise SystemExit("the parent is gone")
-    _limit(resource.RLIMIT_AS, setup["memory"])
-    _limit(resource.RLIMIT_FSIZE, setup["file_bytes"])
-    _limit(resource.RLIMIT_NOFILE, setup["open_files"])
-    _limit(resource.RLIMIT_CORE, 0)
+def _settle(scratch: str, fonts: str) -> None:
+    """Live in the scratch folder, as far as paths go."""
     os.umask(0o077)
-    os.chdir(setup["scratch"])
+    os.chdir(scratch)
+    os.environ.update(HOME=scratch, TMPDIR=scratch, MPLCONFIGDIR=fonts)
+    tempfile.tempdir = scratch
     sys.set_int_max_str_digits(0)  # printing 2**20000 is honest work; the wall clock ends the rest
-    files = Files(setup["scratch"], pipes=pipes, packages=packages)
-    sys.path[:] = [place for place in sys.path if files.holds_runtime(place)]
-    watch(files, ALLOWED)
-    return files
+    if random := sys.modules.get("numpy.random"):
+        random.seed()  # a fork inherits its parent's dice
+
+
+def _enclose(request: dict[str, Any], become_nobody: bool, readable: list[str], writable: list[str]) -> list[Layer]:
+    """Take away what the code doesn't need, for good; say what is in force."""
+    if sys.platform == "linux":
+        namespaces.drop_privileges(become_nobody)
+        namespaces.die_with_parent()
+    limits = request["limits"]
+    namespaces.limit(resource.RLIMIT_AS, limits["memory"])
+    namespaces.limit(resource.RLIMIT_FSIZE, limits["file_bytes"])
+    namespaces.limit(resource.RLIMIT_NOFILE, limits["open_files"])
+    namespaces.limit(resource.RLIMIT_CORE, 0)
+    for kind in ("RLIMIT_MEMLOCK", "RLIMIT_MSGQUEUE"):
+        if hasattr(resource, kind):
+            namespaces.limit(getattr(resource, kind), 0)
+    return [
+        ("bubblewrap", request["house"], ""),
+        ("namespaces", request["room"], ""),
+        _try("landlock", lambda: f"ABI {landlock.restrict(readable, [*writable, *_DEVICES])}"),
+        _try("seccomp", seccomp.install),
+        ("limits", True, ""),
+        ("policy", request["policy"], ""),
+    ]
+
+
+def _try(name: str, raise_it: Callable[[], str | None]) -> Layer:
+    if sys.platform != "linux":
+        return name, False, "only Linux has it"
+    try:
+        return name, True, raise_it() or ""
+    except (OSError, KeyError) as error:
+        return name, False, f"this kernel refuses: {error}"
+
+
+def _greet(link_fd: int, scratch: str, layers: list[Layer]) -> None:
+    """Give the parent a hold on the scratch folder."""
+    folder = os.open(scratch, os.O_RDONLY | os.O_DIRECTORY)
+    with socket.socket(fileno=link_fd) as link:
+        body = json.dumps({"layers": layers}).encode()
+        socket.send_fds(link, [struct.pack(">I", len(body)) + body], [folder])
+    os.close(folder)
 
 
 def _receive(commands: BinaryIO) -> dict[str, Any] | None:
@@ -64,16 +121,9 @@ def _send(results: BinaryIO, frame: dict[str, Any]) -> None:
     results.flush()
 
 
-def main(commands_fd: int, results_fd: int, packages: str) -> None:
-    """Serve one parent until it closes its end. ``packages`` is where the libraries are installed."""
-    with open(commands_fd, "rb") as commands, open(results_fd, "wb") as results:
-        setup = _receive(commands)
-        if setup is None:
-            return
-        files = _enclose(setup, frozenset({commands_fd, results_fd}), packages)
-        session = Session(setup["cpu_seconds"], setup["output"])
-        signal.signal(signal.SIGINT, session.interrupt)
-        _send(results, {"id": 0, "status": "completed", "value": None, "error": None})
-        while (command := _receive(commands)) is not None:
-            files.readable = tuple(command["readable"])
-            _send(results, {"id": command["id"], **session.run(command["code"])})
+def _serve(commands: BinaryIO, results: BinaryIO, session: Session) -> None:
+    signal.signal(signal.SIGINT, session.interrupt)
+    # Process 1 of a namespace never dies of a signal's default action, so this one gets an action of its own.
+    signal.signal(signal.SIGXCPU, lambda _signal, _frame: os._exit(XCPU))
+    while (command := _receive(commands)) is not None:
+        _send(results, {"id": command["id"], **session.run(command["code"])})
