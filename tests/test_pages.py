@@ -129,6 +129,14 @@ async def test_what_is_too_long_is_cut_and_said_so(server: BadServer) -> None:
     assert len(result.output) < 600_000
 
 
+async def test_the_end_of_very_long_markup_is_not_read(server: BadServer) -> None:
+    server.answers["/x"] = response("<p>begin</p>" + f"<!--{'x' * 993}-->" * 2000 + "<p>end</p>")
+    fetcher = Fetcher(allow=frozenset({("127.0.0.1", server.port)}))
+    result = await Toolbox((open_tool(fetcher),)).run(ToolCall("open", {"url": f"{server.url}/x"}))
+    assert "\npart: page 1 of 1; the rest of it is too long to be read\n" in result.output
+    assert result.output.endswith("\n> begin")
+
+
 async def test_json_is_indented_and_xml_is_left_alone(server: BadServer) -> None:
     browser = Browser(server)
     assert json.loads(await browser.body("/json")) == {"a": [1, "é"]}

@@ -46,7 +46,7 @@ class Fetched:
 class Fetcher:
     """How documents are fetched. ``bytes`` counts the body both packed and unpacked, ``seconds`` is for all of it."""
 
-    bytes: int = 4_000_000
+    bytes: int = 16_000_000
     seconds: float = 20.0
     redirects: int = 5
     allow: frozenset[tuple[str, int]] = frozenset()
