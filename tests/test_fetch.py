@@ -2,12 +2,15 @@
 
 import asyncio
 import gzip
+import ipaddress
 import ssl
 import zlib
 from collections.abc import Iterator, Sequence
 
 import pytest
 from bad_server import CERTIFICATE, BadServer, response
+from hypothesis import given
+from hypothesis.strategies import ip_addresses
 
 from llamachat.errors import PageError, PageOffline, PageRefused
 from llamachat.tools.addresses import is_disguised, is_public
@@ -44,6 +47,16 @@ async def test_private_addresses_are_refused(address: str) -> None:
     assert not is_public(address)
     with pytest.raises(PageRefused, match="not on the public internet"):
         await Fetcher(look_up=lambda host, port: [address]).get("http://innocent.example/")
+
+
+@given(ip_addresses())
+def test_no_address_is_public_that_the_standard_library_knows_not_to_be(
+    address: ipaddress.IPv4Address | ipaddress.IPv6Address,
+) -> None:
+    inside = [address, getattr(address, "ipv4_mapped", None), getattr(address, "sixtofour", None)]
+    inside += getattr(address, "teredo", None) or []
+    bad = any(x and (x.is_private or x.is_multicast or x.is_reserved or x.is_link_local) for x in inside)
+    assert not (bad and is_public(str(address)))
 
 
 def test_addresses_in_disguise() -> None:
