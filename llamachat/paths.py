@@ -55,3 +55,18 @@ def write_whole(file: Path, text: str) -> None:
         fresh.replace(target)
     finally:
         fresh.unlink(missing_ok=True)
+
+
+def variable(name: str) -> str | None:
+    """An environment variable that the user names in a file of theirs; None if it is not set."""
+    return os.environ.get(name)
+
+
+def terminal_facts() -> dict[str, str]:
+    """What the environment says of the terminal; what it doesn't say is not there."""
+    return {name: os.environ[name] for name in ("TERM", "COLORTERM", "NO_COLOR", "TMUX", "LANG") if name in os.environ}
+
+
+def shell() -> str:
+    """The user's shell."""
+    return os.environ.get("SHELL") or "/bin/sh"
