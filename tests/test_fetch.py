@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 from bad_server import CERTIFICATE, BadServer, response
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis.strategies import ip_addresses
 
 from llamachat.errors import PageError, PageOffline, PageRefused
@@ -53,6 +53,7 @@ async def test_private_addresses_are_refused(address: str) -> None:
 def test_no_address_is_public_that_the_standard_library_knows_not_to_be(
     address: ipaddress.IPv4Address | ipaddress.IPv6Address,
 ) -> None:
+    assume(not str(address).startswith("64:ff9b::"))  # NAT64, of which the IPv4 address inside counts
     inside = [address, getattr(address, "ipv4_mapped", None), getattr(address, "sixtofour", None)]
     inside += getattr(address, "teredo", None) or []
     bad = any(x and (x.is_private or x.is_multicast or x.is_reserved or x.is_link_local) for x in inside)
