@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from llamachat.tools.functions import load_functions
 
 DATA = Path(__file__).parent / "data" / "functions"
 GONE = "and what the functions kept in memory is gone"
+ANEW = "\n[its process was started anew; what the functions kept in memory is gone]"
 
 
 def alive(pid: int) -> bool:
@@ -106,7 +108,7 @@ async def test_what_functions_do_stays_in_their_process(bad: Toolbox, name: str,
     [
         ("exit_now", "exit status 3"),
         ("crash", "SIGSEGV"),
-        ("kill_itself", "SIGKILL"),
+        ("kill_itself", f"signal {signal.SIGRTMIN + 1}"),
         ("close_everything", "SIGKILL"),
         ("forge", "SIGKILL"),
         ("raise_exit_aside", "SIGKILL"),
@@ -139,12 +141,12 @@ STUCK = [
 
 @pytest.mark.parametrize(("name", "lost"), STUCK)
 async def test_a_function_that_hangs_is_stopped(tmp_path: Path, name: str, lost: bool) -> None:
-    box = Toolbox(tuple(load_functions(DATA / "bad.py", timeout=0.5)))
+    box = Toolbox(tuple(load_functions(DATA / "bad.py", timeout=1)))
     await call(box, "bump")
     paths = {"begun": str(tmp_path / "begun")} | ({"ended": str(tmp_path / "ended")} if name == "wait" else {})
     result = await call(box, name, **paths)
     told = f"; its process was ended to stop it, {GONE}" if lost else ""
-    assert (result.output, result.ok) == (f'{{"error": "TimeoutError: no answer in 0.5 s{told}"}}', False)
+    assert (result.output, result.ok) == (f'{{"error": "TimeoutError: no answer in 1 s{told}"}}', False)
     assert alive(int((tmp_path / "begun").read_text())) != lost
     assert (tmp_path / "ended").exists() != lost
     assert (await call(box, "bump")).output == ("1" if lost else "2")
@@ -162,6 +164,14 @@ async def test_an_interrupt_reaches_the_function(bad: Toolbox, tmp_path: Path, n
         await task
     await until(lambda: alive(int(begun.read_text())) != lost)
     assert (tmp_path / "ended").exists() != lost
+    assert [(await call(bad, "bump")).output for _ in "ab"] == [f"1{ANEW if lost else ''}", "2"]
+
+
+async def test_a_process_that_ends_between_calls(bad: Toolbox, tmp_path: Path) -> None:
+    assert (await call(bad, "exit_later", sign=str(tmp_path / "sign"))).ok
+    (tmp_path / "sign").touch()
+    await until(lambda: not any(thread.name == "functions: answers" for thread in threading.enumerate()))
+    assert [(await call(bad, "bump")).output for _ in "ab"] == [f"1{ANEW}", "2"]
 
 
 async def test_a_call_that_waits_its_turn_is_cancelled_alone(bad: Toolbox, tmp_path: Path) -> None:

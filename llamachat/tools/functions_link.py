@@ -49,8 +49,12 @@ class Link:
         except OSError as error:
             raise ConfigError(f"{name} can't be started: {error.strerror}.", "Close some programs.") from error
         self._end = weakref.finalize(self, _end, self._process, ours, lifeline, self._outbox)
-        for work in (partial(_listen, ours.makefile("rb"), self._calls), partial(_send, ours, self._outbox)):
-            threading.Thread(target=work, daemon=True).start()
+        threads = {
+            "answers": partial(_listen, ours.makefile("rb"), self._calls),
+            "calls": partial(_send, ours, self._outbox),
+        }
+        for what, work in threads.items():
+            threading.Thread(target=work, name=f"functions: {what}", daemon=True).start()
         try:
             self.described: list[Frame] = self._described(name, first)
         except BaseException:  # Ctrl-C too
@@ -66,7 +70,8 @@ class Link:
     def ending(self) -> str:
         """How it ended: exit status, or signal."""
         code = self._process.returncode
-        return signal.Signals(-code).name if code < 0 else f"exit status {code}"
+        names = {each.value: each.name for each in signal.Signals}
+        return names.get(-code, f"signal {-code}") if code < 0 else f"exit status {code}"
 
     async def ask(self, command: Frame, seconds: float) -> tuple[Frame | None, bool]:
         """The answer, None if the process died; and whether that came in time. If not, the call has been stopped.
@@ -105,6 +110,7 @@ class Link:
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(patience)
         self._end()
+        self._process.wait()  # another task's end() may be under way
 
     def _put(self, frame: Frame) -> None:
         self._outbox.put(json.dumps(frame).encode() + b"\n")

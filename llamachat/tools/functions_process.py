@@ -39,6 +39,8 @@ class FunctionProcess:
         self._source, self._seconds = source, seconds
         self._link: Link | None = None
         self._starting = threading.Lock()
+        self._untold = False
+        """Whether the process has ended without the model knowing: between calls, or when the user interrupted."""
 
     def tools(self) -> list[Tool]:
         """A tool of each function. Blocks until the source is imported; raises ConfigError if that fails."""
@@ -65,8 +67,13 @@ class FunctionProcess:
         if name not in {each["name"] for each in link.described}:
             return failed(f"{self._source.name} has changed: it has no function {name} any more")
         frame, in_time = await link.ask({"name": name, "arguments": dict(arguments)}, self._seconds)
+        if frame is None and self._link is link:
+            self._link = None
+        if frame and in_time:
+            note, self._untold = f"\n[its process was started anew; {_GONE}]" if self._untold else "", False
+            return _output(frame, note)
         if in_time:
-            return _output(frame) if frame else failed(f"its process ended ({link.ending}), and {_GONE}")
+            return failed(f"its process ended ({link.ending}), and {_GONE}")
         lost = "" if frame else f"; its process was ended to stop it, and {_GONE}"
         return failed(f"TimeoutError: no answer in {self._seconds:g} s{lost}")
 
@@ -80,10 +87,11 @@ class FunctionProcess:
         with self._starting:
             if self._link is None or not self._link.alive:
                 if self._link:
+                    self._untold = True
                     self._link.end()
                 self._link = Link(self._source.name, self._source.spec)
             return self._link
 
 
-def _output(frame: Frame) -> ToolOutput:
-    return ToolOutput(frame["text"], frame["ok"], tuple(Artifact(**each) for each in frame["artifacts"]))
+def _output(frame: Frame, note: str) -> ToolOutput:
+    return ToolOutput(frame["text"] + note, frame["ok"], tuple(Artifact(**each) for each in frame["artifacts"]))
