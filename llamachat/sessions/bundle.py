@@ -1,13 +1,14 @@
 """A session as one JSON object, files included, and back: nothing is lost on the way. Knows no store.
 
     {"format": "llamachat session", "version": 1, "session": {…}, "conditions": [{…}], "nodes": [{…}],
-     "chosen": [ids that were visited last], "files": {name: base64}}
+     "chosen": [ids that were visited last], "files": {sha256: base64}}
 
 Nodes come in the order of their making, each after its parent; their "conditions" are places in that list.
 """
 
 import base64
 import binascii
+import hashlib
 import json
 import math
 import re
@@ -71,11 +72,14 @@ def from_bundle(data: Any, folder: Path) -> tuple[Info, Tree]:
 
 
 def _packed(artifact: Artifact, files: dict[str, str]) -> Artifact:
-    """With its bare name for a path, under which ``files`` holds the bytes."""
+    """With the hash of its bytes for a path, under which ``files`` holds them."""
     path = Path(artifact.path)
-    if path.name not in files and path.is_file():
-        files[path.name] = base64.b64encode(path.read_bytes()).decode("ascii")
-    return replace(artifact, path=path.name)
+    if not path.is_file():
+        return replace(artifact, path="")
+    raw = path.read_bytes()
+    name = hashlib.sha256(raw).hexdigest()
+    files[name] = base64.b64encode(raw).decode("ascii")
+    return replace(artifact, path=name)
 
 
 def _unpacked(files: Mapping[str, Any], folder: Path) -> dict[str, str]:

@@ -7,7 +7,6 @@ from typing import Any
 
 from llamachat.messages import ToolCall
 from llamachat.sessions.bundle import to_bundle
-from llamachat.sessions.codec import dump
 from llamachat.sessions.preferences import pairs
 from llamachat.sessions.records import Info, Node
 from llamachat.sessions.rows import plain
@@ -68,7 +67,7 @@ def _call(call: ToolCall) -> str:
     code: Any = call.arguments.get("code")
     if isinstance(code, str) and len(call.arguments) == 1:
         return fenced(code, "python")
-    return fenced(f"{call.name}({dump(dict(call.arguments))})", "json")
+    return fenced(f"{call.name}({json.dumps(dict(call.arguments), ensure_ascii=False, default=str)})", "json")
 
 
 def fenced(text: str, language: str = "") -> str:

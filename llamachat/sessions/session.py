@@ -119,7 +119,7 @@ class Session:
             self.tree.chosen[node.parent] = before
         head = node.id if visit else self.head
         self.info = replace(self.info, head=head, updated=node.created, messages=len(self.tree.nodes))
-        self._sink.put(self._saving(node, self._visits if visit else 0))
+        self._sink.put(self._saving(node, self._visits if self.tree.chosen[node.parent] == node.id else 0))
         if fresh:
             self._sink.put(save_visits(self.id, fresh, self._visits))
         return node

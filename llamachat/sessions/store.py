@@ -158,6 +158,7 @@ class Store:
         self.writer.put(*(drop_draft(session.id, node.id) for node, _ in drafts))
         self.writer.put(*(save_node(session.info, node, 0) for node in mended))
         session.repaired = tuple(mended)
+        session.info = replace(session.info, messages=len(tree.nodes))
         below = {node.parent: node.id for node in mended}
         while head in below:
             head = below[head]
@@ -190,7 +191,7 @@ class Store:
 
     def insert(self, info: Info, tree: Tree) -> None:
         """Take in a whole session. Raises ConfigError if its id is taken."""
-        session = Session(info, tree, Unsaved(), clock=self.clock, files=self.files)
+        session = Session(info, tree, Unsaved(), clock=self.clock, files=self.files, visits=1)
         with self._writing() as db:
             if db.execute("SELECT 1 FROM sessions WHERE id = ?", (info.id,)).fetchone():
                 raise ConfigError(f"Session {info.id} is here already.", "Give --copy to take it in under a new id.")
