@@ -223,7 +223,7 @@ def test_markdown_shows_the_path_to_the_head(store: Store) -> None:
     session.retry(first.id)
     session.turn_to(session.tree.children(session.head)[0].id, 0)
     text = to_markdown(session.info, session.tree)
-    assert text == (Path(__file__).parent / "data" / "sessions" / "export.md").read_text(encoding="utf-8").replace(
+    assert text == (Path(__file__).parent / "data" / "sessions" / "export.txt").read_text(encoding="utf-8").replace(
         "SESSION", session.id
     )
 
