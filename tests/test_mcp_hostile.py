@@ -49,7 +49,6 @@ async def call(box: Toolbox) -> ToolResult:
     [
         ("dead at start", "failed: it ended with status 3, saying: no licence."),
         ("list of a wrong type", "failed: it sent what the protocol does not know, at tools."),
-        ("list without a schema", "failed: it sent what the protocol does not know, at tools.1.inputSchema.type."),
         ("endless line", "failed: it sent a message of more than 16 MB."),
     ],
 )
@@ -168,6 +167,24 @@ async def test_bad_schemas_are_left_out() -> None:
         tool = box.find("hostile__evil_pattern")
         assert tool is not None
         assert tool.parameters["properties"]["pattern"]["description"] == "Glob. (pattern: ^(a+)+$)"
+
+
+async def test_ill_formed_tools_are_left_out() -> None:
+    async with beside_an_honest_one(hostile("ill formed tools")) as (box, notices):
+        assert (await call(box)).output == "fine"
+        assert notices == [
+            "The MCP server hostile offers tools that are left out: 'bare' is not well formed at inputSchema; "
+            "'echo' has a schema that is not of type object; 'echo' is not well formed at description; and 2 more."
+        ]
+
+
+async def test_nobody_waits_for_a_server_that_starts() -> None:
+    servers = McpServers([hostile("mute")], pytest.fail)
+    clock = asyncio.get_running_loop().time
+    begun = clock()
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(servers.connect(), 0.5)
+    assert clock() - begun < 15  # a start may take 30 s
 
 
 async def test_changed_tools_are_told() -> None:

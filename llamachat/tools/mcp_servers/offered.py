@@ -11,6 +11,7 @@ from llamachat.tools import Tool, ToolOutput
 from llamachat.tools.mcp_servers.config import Limits, Server
 from llamachat.tools.mcp_servers.connection import Connection
 from llamachat.tools.mcp_servers.results import Files, read_result
+from llamachat.tools.mcp_servers.sieve import UNFIT
 from llamachat.tools.mcp_servers.taming import LONGEST_DESCRIPTION, Unfit, called, plain, tame
 
 MAX_TOOLS = 128  # of one server: OpenAI's limit for a request, and far more than an 8B model chooses well from
@@ -74,10 +75,12 @@ class Offered:
             try:
                 if listing.name in seen or not listing.name.strip():
                     raise Unfit("has a name that another has" if listing.name.strip() else "has no name")
+                if reason := listing.input_schema.get(UNFIT):
+                    raise Unfit(plain(str(reason), 100))
                 self._fit.append((listing, tame(listing.input_schema)))
                 seen.add(listing.name)
-            except Unfit as reason:
-                left_out.append(f"{plain(listing.name, 40)!r} {reason}")
+            except Unfit as unfit:
+                left_out.append(f"{plain(listing.name, 40)!r} {unfit}")
         if len(listings) > MAX_TOOLS:
             left_out.append(f"{len(listings) - MAX_TOOLS:,} are more than the {MAX_TOOLS} that are read")
         if left_out:

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from llamachat import __version__
 from llamachat.errors import EngineError
 from llamachat.tools.mcp_servers.config import Limits, Server
+from llamachat.tools.mcp_servers.sieve import sieved
 from llamachat.tools.mcp_servers.taming import plain
 from llamachat.tools.mcp_servers.transports import GRACE, open_transport
 
@@ -68,7 +69,7 @@ class Run:
 
     async def _live(self) -> None:
         try:
-            transport = open_transport(self._server)
+            transport = sieved(open_transport(self._server))
             async with Client(transport, client_info=_ME, message_handler=self._hear, cache=None) as client:
                 await self._stay(client)
         except Exception as error:  # noqa: BLE001 a stranger's server may make the SDK raise anything

@@ -42,8 +42,9 @@ def listing(wrong: str, params: dict[str, Any]) -> dict[str, Any] | None:
             return None
         case "list of a wrong type":
             return {"tools": "none"}
-        case "list without a schema":
-            return {"tools": [ECHO, {"name": "bare", "inputSchema": {"type": "array"}}]}
+        case "ill formed tools":
+            bad = [{"name": "bare"}, ECHO | {"inputSchema": {"type": "array"}}, ECHO | {"description": 7}, 8, None]
+            return {"tools": [*bad, ECHO]}
         case "endless list":
             return {"tools": [ECHO], "nextCursor": str(int(params.get("cursor", 0)) + 1)}
         case "ten thousand tools":
