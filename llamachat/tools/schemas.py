@@ -8,8 +8,10 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
+from urllib.parse import unquote
 
 from jsonschema import Draft202012Validator, SchemaError, ValidationError
+from referencing.exceptions import Unresolvable
 
 from llamachat.errors import ConfigError
 from llamachat.literals import read_json
@@ -25,6 +27,8 @@ _TYPES = {
     "object": "an object",
     "null": "null",
 }
+_UNUSABLE = (RecursionError, ArithmeticError, re.error, Unresolvable)
+"""What the validator raises on a schema that refers to itself and the like, which its own check lets pass."""
 _KINDS = ("type", "enum", "const", "anyOf", "oneOf")
 _LIMITS = {
     "minLength": "must have at least {} characters",
@@ -43,7 +47,10 @@ def coerce(schema: Mapping[str, Any], arguments: Mapping[str, Any]) -> dict[str,
     2.0 where a whole number is due becomes 2. A string that doesn't fit but is the JSON of a value that does becomes
     that value: "10", "True", "[1, 2]". null for an optional parameter that takes no null counts as not given.
     """
-    mended = _Mender(schema).mend(schema, dict(arguments))
+    try:
+        mended = _Mender(schema).mend(schema, dict(arguments))
+    except _UNUSABLE:  # as ``problems`` will tell
+        return dict(arguments)
     return mended if isinstance(mended, dict) else dict(arguments)
 
 
@@ -53,7 +60,12 @@ def problems(schema: Mapping[str, Any], arguments: Mapping[str, Any], name: str 
     ``name`` is what the model calls.
     """
     closed = {"additionalProperties": False, **schema} if "properties" in schema else dict(schema)
-    errors = sorted(Draft202012Validator(closed).iter_errors(dict(arguments)), key=lambda e: [str(p) for p in e.path])
+    try:
+        errors = sorted(
+            Draft202012Validator(closed).iter_errors(dict(arguments)), key=lambda e: [str(p) for p in e.path]
+        )
+    except _UNUSABLE as error:
+        return [f"{name} can't be called, its schema is broken: {type(error).__name__}"]
     lines = [line for error in errors for line in _lines(error, closed, name)]
     return list(dict.fromkeys([*lines, *_unfit(arguments)]))[:MAX_PROBLEMS]
 
@@ -82,7 +94,7 @@ def read_spec(spec: Mapping[str, Any]) -> FunctionSpec:
     wrong = check_schema(parameters) if isinstance(parameters, Mapping) else "the parameters must be an object"
     if wrong:
         raise ConfigError(f"The function {name} can't be offered: {wrong}.", "Mend its JSON schema.")
-    return FunctionSpec(name, str(inner.get("description", "")), parameters)
+    return FunctionSpec(name, str(inner.get("description") or ""), parameters)
 
 
 def signature(name: str, schema: Mapping[str, Any]) -> str:
@@ -144,9 +156,15 @@ def _resolved(root: Mapping[str, Any], schema: Any) -> Any:
     reference = schema.get("$ref") if isinstance(schema, Mapping) else None
     if reference is None:
         return schema
+    if not reference.startswith("#/"):
+        return root if reference == "#" else None
     found: Any = root
-    for key in reference.removeprefix("#/").split("/") if reference.startswith("#/") else [None]:
-        found = found.get(key) if isinstance(found, Mapping) else None
+    for part in unquote(reference[2:]).split("/"):
+        key = part.replace("~1", "/").replace("~0", "~")  # RFC 6901
+        if isinstance(found, list):
+            found = found[int(key)] if key.isdecimal() and int(key) < len(found) else None
+        else:
+            found = found.get(key) if isinstance(found, Mapping) else None
     return found
 
 

@@ -190,7 +190,7 @@ class _Writer:
             else value if key in _LITERAL_KEYS
             else self.plain(value, inside)
             for key, value in node.items()
-            if key not in _NOISE
+            if key not in _NOISE and not (key == "pattern" and not _is_pattern(value))
         }  # fmt: skip
 
     def definitions(self) -> dict[str, Any]:
@@ -208,6 +208,14 @@ class _Writer:
         self._left -= 1
         own = {key: value for key, value in node.items() if key != "$ref"}
         return self.plain({**self._definitions[name], **own}, (*inside, name))
+
+
+def _is_pattern(value: Any) -> bool:
+    """Whether Python can match ``value`` too. pydantic checks it anyway; its regular expressions are those of Rust."""
+    try:
+        return bool(re.compile(value))
+    except re.error:
+        return False
 
 
 def _optional(schema: Any) -> Any:
