@@ -1,8 +1,8 @@
 """The sandbox door: one job as JSON in, one answer out, for those who try the walls. Knows no model and no dialog.
 
-In: ``{"cells": [code, …], "attachments": {name: text | {"b64": …}}, "wall": seconds per cell}``. Out: ``{"results": [{"ok",
-"stdout", "stderr", "error", "value", "images", "files"}], "layers": [{"name", "on", "detail", "hint"}]}``. The cells run
-in order in one fresh session; ``files`` are the names of new files.
+In: ``{"cells": [code, …], "attachments": {name: text | {"b64": …}}, "wall": seconds per cell}``. Out: ``{"results":
+[{"ok", "stdout", "stderr", "error", "value", "images", "files"}], "layers": [{"name", "on", "detail", "hint"}]}``. The
+cells run in order in one fresh session; ``files`` are the names of new files.
 """
 
 import asyncio

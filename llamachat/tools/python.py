@@ -24,10 +24,9 @@ from llamachat.errors import ConfigError
 from llamachat.messages import Artifact
 from llamachat.protocol import CODE_INTERPRETER, frame_output
 from llamachat.tools import Tool, ToolOutput
-from llamachat.tools.python_home import Home
-from llamachat.tools.python_pool import Zygote
+from llamachat.tools.python_home import Home, Room
 from llamachat.tools.python_process import Ran, WorkerProcess
-from llamachat.tools.python_start import Wanted, start
+from llamachat.tools.python_start import Pool, Wanted, pool
 from llamachat.tools.sandbox import Choice, Walls
 from llamachat.tools.shorten import shorten
 
@@ -99,10 +98,10 @@ class PythonSession:
         self.walls: Walls | None = None
         """The layers that hold the code, known when a worker has started."""
         self._home = Home()
-        self._wanted = Wanted(asdict(limits), walls, policy, unwalled, warm)
+        self._wanted = Wanted(tuple(asdict(limits).items()), walls, policy, unwalled, warm)
         self._lock = asyncio.Lock()
         self._worker: WorkerProcess | None = None
-        self._zygote: Zygote | None = None  # lives as long as a session holds it
+        self._pool: Pool | None = None  # lives as long as a session holds it
         self._clear = weakref.finalize(self, self._home.clear)
         self._lost = False
 
@@ -135,7 +134,7 @@ class PythonSession:
         name = name or path.name
         if not path.is_file():
             raise ConfigError(f"There is no file {path}.", "Check its name.")
-        self._home.attach(path, name, self._worker.link.scratch if self._worker else None)
+        self._home.attach(path, name)
         return name
 
     async def run(self, code: str) -> PythonResult:
@@ -146,10 +145,9 @@ class PythonSession:
         """
         async with self._lock:
             worker = await self._need_worker()
-            assert worker.link.scratch is not None
             try:
                 ran = await worker.run(code, self.limits.seconds)
-                result = await self._judge(ran, worker.link.scratch, self._lost)
+                result = await self._judge(ran, self._lost)
             finally:
                 if not worker.alive:
                     self._drop()
@@ -168,7 +166,7 @@ class PythonSession:
         """End the worker and remove all files. The session can be used again, and is empty then."""
         await self.restart()
         self._home.clear()
-        self._zygote = None
+        self._pool = None
 
     async def look(self) -> Walls:
         """The layers that hold a worker here, found by starting one. Raises as ``run`` does."""
@@ -184,25 +182,25 @@ class PythonSession:
     async def _need_worker(self) -> WorkerProcess:
         if self._worker is None or not self._worker.alive:
             self._drop()
-            self._worker, self.walls = await start(self._wanted, self._home.folder)
+            _ = self._home.folder  # if there is no place for files, say so first
+            self._pool = self._pool or pool(self._wanted)
+            self._worker, self.walls = await self._pool.take()
             assert self._worker.link.scratch is not None
-            self._zygote = self._worker.zygote
-            self._home.shown = self._worker.attached
-            await asyncio.to_thread(self._home.move_in, self._worker.link.scratch)
+            room = Room(self._worker.link.scratch, self._worker.attached, self._worker.shown)
+            await asyncio.to_thread(self._home.move_in, room)
         return self._worker
 
     def _drop(self) -> None:
         """End the worker; its scratch folder stays for the next one."""
         if self._worker:
-            if self._worker.link.scratch is not None:
-                self._home.keep(self._worker.link.scratch)
+            self._home.move_out()
             self._worker.end()
             self._worker, self._lost = None, True
 
-    async def _judge(self, ran: Ran, scratch: int, lost: bool) -> PythonResult:
+    async def _judge(self, ran: Ran, lost: bool) -> PythonResult:
         """A worker's answer, or its death, in the model's words, with what it made for the user."""
         frame = ran.frame or {"status": "interrupted", "value": None, "error": None, "images": ()}
-        files, left_out = await asyncio.to_thread(self._home.collect, scratch, frame["images"])
+        files, left_out = await asyncio.to_thread(self._home.collect, frame["images"])
         notes = [_LOST_BEFORE] if lost else []
         if frame["error"]:
             notes.append(frame["error"])

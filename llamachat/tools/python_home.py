@@ -13,18 +13,37 @@ from llamachat.tools.python_files import Offered, carry_over
 from llamachat.tools.python_pool import base
 
 
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Where a worker lives, for the one who brings its files."""
+
+    scratch: int
+    """Descriptor of the folder that it works in."""
+    attached: Path
+    """What is put in here it can read …"""
+    shown: str
+    """… by this name."""
+
+    def show(self, given: Path) -> bool:
+        """Let the worker read a file of ours; whether its name was free."""
+        with contextlib.suppress(OSError, ValueError):
+            os.symlink(f"{self.shown}/{given.name}", given.name, dir_fd=self.scratch)
+            os.link(given, self.attached / given.name)
+            return True
+        return False
+
+
 @dataclass(slots=True)
 class Home:
     """Made on first use, emptied by ``clear``."""
 
     _folder: Path | None = None
     _offered: Offered | None = None
-    _names: list[str] = field(default_factory=list)
+    _given: list[Path] = field(default_factory=list)
+    _room: Room | None = None
     _left: int | None = None
     """The scratch folder of a worker that is gone, as a descriptor: it is in memory, and lives as long as this."""
     _cells: int = 0
-    shown: str = "/attached"
-    """Where a worker sees the attached files."""
 
     @property
     def folder(self) -> Path:
@@ -32,7 +51,7 @@ class Home:
         if self._folder is None:
             try:
                 self._folder = Path(tempfile.mkdtemp(dir=base()))
-                (self._folder / "attached").mkdir(mode=0o755)
+                (self._folder / "given").mkdir(mode=0o700)
                 self._offered = Offered(self._folder / "offered")
             except OSError as error:
                 raise StorageError(
@@ -41,45 +60,48 @@ class Home:
                 ) from error
         return self._folder
 
-    def attach(self, path: Path, name: str, scratch: int | None) -> None:
-        """Put a copy of ``path`` where workers see it, and a link to it into ``scratch`` if there is one."""
-        target = self.folder / "attached" / name
-        taken = name in (".", "..") or Path(name).name != name or "\0" in name or target.exists()
-        if taken or (scratch is not None and not self._link(name, scratch)):
+    def attach(self, path: Path, name: str) -> None:
+        """Take a copy of ``path`` for this worker and those to come. Raises ConfigError, StorageError."""
+        given = self.folder / "given" / name
+        if name in (".", "..") or Path(name).name != name or "\0" in name or given.exists():
             raise ConfigError(f"A file can't be attached as {name!r}.", "Choose another name.")
         try:
-            shutil.copyfile(path, target)
-            target.chmod(0o444)
+            shutil.copyfile(path, given)
+            given.chmod(0o444)
         except OSError as error:
             raise StorageError(f"{path} can't be attached: {error.strerror}.", "Check it, and the disk.") from error
-        self._names.append(name)
+        if self._room and not self._room.show(given):
+            given.unlink()
+            raise ConfigError(f"A file can't be attached as {name!r}.", "Choose another name.")
+        self._given.append(given)
 
-    def move_in(self, scratch: int) -> None:
-        """Fill the scratch folder of a new worker: links to what is attached, and the files of the worker before."""
+    def move_in(self, room: Room) -> None:
+        """Fill the room of a new worker: what is attached, and the files of the worker before."""
         assert self._offered
-        for name in self._names:
-            self._link(name, scratch)
+        self._room = room
+        for given in self._given:
+            room.show(given)
         if self._left is not None:
-            carry_over(self._left, scratch)
+            carry_over(self._left, room.scratch)
             self._close_left()
-        else:
-            self._offered.seen.clear()
-        self._offered.mark(scratch)
+        self._offered.mark(room.scratch)
 
-    def keep(self, scratch: int) -> None:
+    def move_out(self) -> None:
         """Hold on to the scratch folder of a worker that is about to go."""
-        self._close_left()
-        self._left = os.dup(scratch)
+        if self._room:
+            self._close_left()
+            self._left = os.dup(self._room.scratch)
+            self._room = None
 
-    def collect(self, scratch: int, images: tuple[bytes, ...]) -> tuple[list[Artifact], int]:
+    def collect(self, images: tuple[bytes, ...]) -> tuple[list[Artifact], int]:
         """The figures and new files of a cell, copied out, and how many were left out."""
         assert self._offered
+        assert self._room
         self._cells += 1
-        numbers = [
-            f"{self._cells}" if len(images) == 1 else f"{self._cells}-{place}" for place in range(1, len(images) + 1)
-        ]
+        count = len(images)
+        numbers = [str(self._cells) if count == 1 else f"{self._cells}-{place}" for place in range(1, count + 1)]
         figures = [self._offered.figure(image, number) for image, number in zip(images, numbers, strict=True)]
-        files, left_out = self._offered.collect(scratch)
+        files, left_out = self._offered.collect(self._room.scratch)
         return [*filter(None, figures), *files], left_out + figures.count(None)
 
     def clear(self) -> None:
@@ -87,16 +109,10 @@ class Home:
         self._close_left()
         if self._folder:
             shutil.rmtree(self._folder, ignore_errors=True)
-        self._folder = self._offered = None
-        self._names.clear()
+        self._folder = self._offered = self._room = None
+        self._given.clear()
 
     def _close_left(self) -> None:
         if self._left is not None:
             os.close(self._left)
             self._left = None
-
-    def _link(self, name: str, scratch: int) -> bool:
-        with contextlib.suppress(OSError, ValueError):
-            os.symlink(f"{self.shown}/{name}", name, dir_fd=scratch)
-            return True
-        return False

@@ -5,14 +5,15 @@ The worker is not trusted: its frames are capped and every field is checked; a b
 
 import asyncio
 import os
+import shutil
 import signal
 import socket
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
-from llamachat.errors import StorageError
 from llamachat.tools.python_frames import HEAD, checked, largest, pack
 from llamachat.tools.python_link import Link
 from llamachat.tools.python_pool import Zygote
@@ -59,20 +60,24 @@ class _Call:
 class WorkerProcess:
     """One live worker, made by ``start``; asked one cell at a time, from any event loop."""
 
-    def __init__(self, zygote: Zygote, request: Mapping[str, Any], captured: int) -> None:
-        self.zygote = zygote
-        self._captured, self._largest_frame = captured, largest(request["limits"]["output"])
+    def __init__(self, zygote: Zygote, request: Mapping[str, Any], folder: Path) -> None:
+        """Ask for it; ``come_up`` waits for it. ``folder`` is its own, and goes with it. Raises OSError if the system
+        has no descriptors left."""
+        self._zygote = zygote
+        self._captured, self._largest_frame = request["limits"]["captured"], largest(request["limits"]["output"])
         pairs = [os.pipe() for _ in range(4)]
         theirs = [pairs[0][0], *(write for _, write in pairs[1:])]
         ours = [pairs[0][1], *(read for read, _ in pairs[1:])]
         self._commands, self._results, self._out, self._err = ours
         end, their_end = socket.socketpair()
         self.link = Link(end)
-        self.attached = "/attached" if request["house"] or request["room"] else request["attached"]
-        """Where it sees the attached files."""
+        self.attached = folder / "attached"
+        """What is in here it can read."""
+        self.shown = "/attached" if request["house"] or request["room"] else request["attached"]
+        """The name of that folder as it sees it."""
         self._killed = False
         self._count = 0
-        self._end = weakref.finalize(self, _end, self.link, ours)
+        self._end = weakref.finalize(self, _end, self.link, ours, folder)
         for fd in ours:
             os.set_blocking(fd, False)
         try:
@@ -84,23 +89,19 @@ class WorkerProcess:
             for fd in theirs:
                 os.close(fd)
 
-    @classmethod
-    async def start(cls, zygote: Zygote, request: Mapping[str, Any], captured: int) -> "WorkerProcess":
-        """A worker that is ready. ``captured`` bytes of output in one cell are too many: it is stopped.
-
-        Raises NoWorker if it doesn't come up, and StorageError if the system has no descriptors left.
-        """
-        try:
-            worker = cls(zygote, request, captured)
-        except OSError as error:
-            raise StorageError(f"Python can't be started: {error.strerror}.", "Close some programs.") from error
-        await worker._hear(lambda: worker.link.ready or worker.link.over, START_SECONDS)
-        if not worker.link.ready:
-            said = os.fsdecode(_read(worker._err) or b"").strip().rpartition("\n")[2]
-            reason = worker.link.failed or said or (zygote.last_words() if not worker.link.open else "")
-            worker.end()
+    async def come_up(self) -> None:
+        """Wait until it stands within its walls. Raises NoWorker if it doesn't, and ends it then."""
+        await self._hear(lambda: self.link.ready or self.link.over, START_SECONDS)
+        if not self.link.ready:
+            said = os.fsdecode(_read(self._err) or b"").strip().rpartition("\n")[2]
+            reason = self.link.failed or said or (self._zygote.last_words() if not self.link.open else "")
+            self.end()
             raise NoWorker(reason or f"no sign of life in {START_SECONDS:.0f} s")
-        return worker
+
+    @property
+    def ready(self) -> bool:
+        """Whether it stands within its walls, and lives."""
+        return self.alive and self.link.ready
 
     async def _hear(self, enough: Callable[[], bool], seconds: float) -> None:
         """Read the link until there is enough."""
@@ -230,8 +231,8 @@ class WorkerProcess:
         It is process 1 of its namespace, so all that it may have started ends with it."""
         self._killed = True
         self.link.signal(signal.SIGKILL)
-        if not self.zygote.plan.shared:
-            self.zygote.end()
+        if not self._zygote.plan.shared:
+            self._zygote.end()
 
     def end(self) -> None:
         """Kill it and close what is open."""
@@ -239,9 +240,10 @@ class WorkerProcess:
         self._end()
 
 
-def _end(link: Link, fds: list[int]) -> None:
+def _end(link: Link, fds: list[int], folder: Path) -> None:
     link.signal(signal.SIGKILL)
     link.close()
+    shutil.rmtree(folder, ignore_errors=True)
     for fd in fds:
         os.close(fd)
 

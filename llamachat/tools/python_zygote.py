@@ -11,6 +11,7 @@ import fcntl
 import gc
 import importlib
 import json
+import logging
 import os
 import select
 import shutil
@@ -33,12 +34,17 @@ def main(control: int, base: str) -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, _reap)
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it warns of font caches, and the model would answer that
     with socket.socket(fileno=control) as door:
         wanted = [*_LIBRARIES]
+        spares: list[tuple[dict[str, Any], list[int]]] = []  # they get all libraries, so they are forked last
         served = False
         while True:
-            if served and wanted and not select.select([door], [], [], 0)[0]:
-                _load(wanted.pop(0))
+            if (wanted or spares) and served and not select.select([door], [], [], 0)[0]:
+                if wanted:
+                    _load(wanted.pop(0))
+                else:
+                    _fork(door, *spares.pop())
                 continue
             head, fds, _, _ = socket.recv_fds(door, 4, 5)
             if len(head) < 4:
@@ -48,7 +54,10 @@ def main(control: int, base: str) -> None:
             request = json.loads(_exactly(door, struct.unpack(">I", head)[0]))
             if not request["warm"]:
                 wanted.clear()
-            _fork(door, request, fds)
+            if request["spare"]:
+                spares.append((request, fds))
+            else:
+                _fork(door, request, fds)
             served = True
 
 
