@@ -7,6 +7,7 @@ Reference: llama_models/llama3/tokenizer.py (0.3.0) and meta-llama/llama3 for th
 import base64
 import binascii
 import codecs
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
@@ -24,6 +25,9 @@ PATTERN = (
 )
 N_SPECIAL = 256
 MAX_BLOCK = 400_000  # code points: tiktoken panics on much longer input (openai/tiktoken#195)
+_SAMPLE = (
+    'The quick brown llama\'s 1,234.5 hats: naïve façade, 東京 привет {"json": [null]}\n\tdef f(x): return x**2 😀'
+)
 MAX_RUN = 25_000  # of (non-)whitespace: its regex is quadratic there; Meta cuts, and the cut changes the ids
 
 
@@ -65,6 +69,12 @@ class Tokenizer:
         self._bpe = tiktoken.Encoding(
             name=f"llama-{variant}", pat_str=PATTERN, mergeable_ranks=ranks, special_tokens=self.special
         )
+
+    @property
+    def fingerprint(self) -> str:
+        """Differs for tokenizers that cut text differently: 8 hex digits, of how they cut a sentence of many kinds."""
+        ids = [self.n_base, self.n_words, *self.encode(_SAMPLE)]
+        return hashlib.sha256(repr(ids).encode()).hexdigest()[:8]
 
     @classmethod
     def from_file(cls, path: Path | str, variant: Variant = "3.1") -> "Tokenizer":

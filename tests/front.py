@@ -56,7 +56,7 @@ class ListFront:
     def copy(self, text: str, what: str) -> None:
         self.copied = text
 
-    def run(self, turn: Turn) -> None:
+    def take(self, turn: Turn) -> None:
         self.turns.append(turn)
 
     async def pick(
@@ -66,7 +66,7 @@ class ListFront:
         answer = self.answers.pop(0)
         return next((c.key for c in choices if answer is not None and (c.key == answer or answer in c.text)), None)
 
-    async def line(self, title: str, value: str = "", help_: str = "") -> str | None:
+    async def line(self, title: str, value: str = "", help_: str = "", *, lines: bool = False) -> str | None:
         return self.answers.pop(0)
 
     def inspect(self, tokens: Sequence[TokenView], cached: int, cursor: int, badges: Sequence[str]) -> None:
@@ -127,7 +127,7 @@ class Desk:
         if command := read(text):
             await do(self.chat, *command)
         else:
-            self.front.run(self.chat.conversation.ask(text, tuple(self.chat.attached)))
+            self.front.take(self.chat.conversation.ask(text, tuple(self.chat.attached)))
             self.chat.attached.clear()
         while self.front.turns:
             async with aclosing(self.front.turns.pop(0)) as events:

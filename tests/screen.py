@@ -64,8 +64,10 @@ async def say(pilot: Pilot[None], text: str) -> None:
 
 
 def shown(app: LlamaChatApp) -> str:
-    """The text of all messages, as it is drawn."""
-    return drawn(app.transcript)
+    """The text of all messages, as it is drawn, and of those that wait."""
+    waiting = app.waiting_list
+    rows = [waiting.render_line(y).text.rstrip() for y in range(waiting.size.height)] if waiting.display else []
+    return "\n".join((drawn(app.transcript), *rows))
 
 
 def drawn(transcript: Transcript) -> str:

@@ -21,14 +21,15 @@ class Asks(App[None]):
         super().__init__()
         self.now = 100.0
         self.last_key = last_key
-        self.answers: list[tuple[str, str]] = []
         self.typed = ""
+
+    @property
+    def answers(self) -> list[tuple[str, str]]:
+        answer = self.query_one(Question).answer
+        return [(answer.result().scope, answer.result().reason)] if answer.done() else []
 
     def compose(self) -> ComposeResult:
         yield Question(CALL, "send_mail", "mail.py", self.last_key, clock=lambda: self.now)
-
-    def on_question_answered(self, event: Question.Answered) -> None:
-        self.answers.append((event.scope, event.reason))
 
     def on_question_typed(self, event: Question.Typed) -> None:
         self.typed += event.text

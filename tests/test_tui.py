@@ -102,7 +102,7 @@ async def test_a_message_sent_while_a_reply_runs_waits_and_is_then_answered():
         await say(pilot, "one")
         await until(pilot, lambda: "First." in shown(app))
         await say(pilot, "two")
-        await until(pilot, lambda: "two\nqueued" in shown(app))
+        await until(pilot, lambda: "⧗ two\n  queued" in shown(app))
         go.set()
         await until(pilot, lambda: "Second." in shown(app))
         assert "queued" not in shown(app)
@@ -139,7 +139,7 @@ async def test_a_message_may_be_sent_while_the_model_loads():
     app = make_app(open_runtime=open_slowly)
     async with app.run_test() as pilot:
         await say(pilot, "hi")
-        await until(pilot, lambda: "waits for the model" in shown(app))
+        await until(pilot, lambda: "waiting for the model" in shown(app))
         assert "loading nano" in status(app)
         loaded.set()
         await until(pilot, lambda: "Hello" in shown(app))
@@ -166,6 +166,7 @@ async def test_another_model_takes_over_and_a_broken_one_does_not():
             raise CheckpointError(f"There is nothing in {path}.", "Give a folder.")
         return runtimes[path]
 
+    runtimes["other"].name = "other"
     app = make_app(open_runtime=open_one)
     async with app.run_test() as pilot:
         await say(pilot, "hi")
@@ -175,7 +176,7 @@ async def test_another_model_takes_over_and_a_broken_one_does_not():
         assert app.dialog[2].token_ids
         await say(pilot, "/model other")
         await until(pilot, lambda: "The model is now" in shown(app))
-        assert app.dialog[2].token_ids is None
+        assert app.conversation.dialog[2].token_ids is None
         await say(pilot, "again")
         await until(pilot, lambda: "Ahoy." in shown(app))
 

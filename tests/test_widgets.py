@@ -18,11 +18,11 @@ from llamachat.threads import in_thread
 from llamachat.tools import Tool, Toolbox, ToolOutput
 from llamachat.widgets.blocks import last_code
 from llamachat.widgets.code import highlight
-from llamachat.widgets.commands import NAMES, Completion, complete, read
+from llamachat.chat.commands import NAMES, Completion, complete, read
 from llamachat.widgets.history import History
 from llamachat.widgets.look import Look
 from llamachat.widgets.markdown import MarkdownLines
-from llamachat.widgets.settings import Settings
+from llamachat.chat.settings import Settings
 from llamachat.widgets.status import Status, compose, meter, speed
 from llamachat.widgets.toolcard import readable
 
@@ -197,7 +197,7 @@ def test_commands_are_read_and_messages_are_left_alone():
 
 def test_commands_complete():
     arguments = {"persona": [Completion("/persona pirate")]}
-    assert [c.text for c in complete("/t", arguments)] == ["/tools"]
+    assert [c.text for c in complete("/to", arguments)] == ["/tokens", "/tools"]
     assert [c.text for c in complete("/persona p", arguments)] == ["/persona pirate"]
     assert complete("/persona x", arguments) == complete("hello", arguments) == complete("/t\n", arguments) == []
     assert len(complete("/", arguments)) == len(NAMES)

@@ -13,7 +13,7 @@ async def retry(chat: Chat, how: str) -> None:
     """Answer the last question once more; “no tools” for an answer without them."""
     if how not in ("", "no tools", "without tools"):
         raise ConfigError(f"/retry knows no {how!r}.", "/retry, or /retry no tools.")
-    chat.front.run(chat.conversation.retry(tools=not how))
+    chat.front.take(chat.conversation.retry(tools=not how))
 
 
 async def edit(chat: Chat, number: str) -> None:
@@ -21,38 +21,36 @@ async def edit(chat: Chat, number: str) -> None:
     node = await _chosen(chat, number, "Which message?")
     if node is None:
         return
-    text = await chat.front.line(f"Edit: {node.message.role}", node.message.text)
+    text = await chat.front.line(f"Edit: {node.message.role}", node.message.text, lines=True)
     if text is None or text == node.message.text:
         return
     if node.message.role == "user":
-        chat.front.run(ask_instead(chat, node, text))
+        chat.front.take(ask_instead(chat, node, text))
     else:
         chat.conversation.session.edit(node.id, text)
         chat.front.show_dialog()
 
 
-async def ask_instead(chat: Chat, node: Node, text: str) -> Turn:
+def ask_instead(chat: Chat, node: Node, text: str) -> Turn:
     """Ask ``text`` where ``node`` asked something else."""
-    session = chat.conversation.session
-    session.edit(node.id, text)
-    chat.front.show_dialog()
-    async for event in chat.conversation.retry(session.head):
-        yield event
+    chat.conversation.free()
+    edited = chat.conversation.session.edit(node.id, text)
+    return chat.conversation.retry(edited.id)
 
 
 async def continue_(chat: Chat, _: str) -> None:
     """Go on behind the last reply, or behind what the user makes of its beginning."""
     node = _last_reply(chat)
-    text = await chat.front.line("Continue from", node.message.text, "What stands here is taken as said.")
+    text = await chat.front.line("Continue from", node.message.text, "What stands here is taken as said.", lines=True)
     if text is not None:
-        chat.front.run(chat.conversation.continue_reply(node.id, text))
+        chat.front.take(chat.conversation.continue_reply(node.id, text))
 
 
 async def best(chat: Chat, count: str) -> None:
     """Several replies to the last question, the first of which is there; then one is picked."""
     if not (count or "3").isdigit() or not 2 <= int(count or "3") <= MOST:
         raise ConfigError(f"/best asks for 2 to {MOST} replies.", "/best 4, for instance.")
-    chat.front.run(_several(chat, int(count or "3")))
+    chat.front.take(_several(chat, int(count or "3")))
 
 
 async def _several(chat: Chat, count: int) -> Turn:
@@ -64,7 +62,9 @@ async def _several(chat: Chat, count: int) -> Turn:
     tree = conversation.session.tree
     while len(tree.children(question.id)) < count:
         before = len(tree.children(question.id))
-        async for event in conversation.retry(question.id):
+        turn = conversation.retry(question.id)
+        chat.front.show_dialog()
+        async for event in turn:
             yield event
         if len(tree.children(question.id)) == before or _stopped(conversation.last):
             break
@@ -103,8 +103,7 @@ async def tree(chat: Chat, _: str) -> None:
     rows = [_row(row) for row in session.tree.walk() if row.node.message.role in ("user", "assistant")]
     if not rows:
         raise ConfigError("Nothing was said yet.", "Ask something first.")
-    if chat.conversation.busy:
-        raise ConfigError("A message is being answered.", "Stop it first with esc.")
+    chat.conversation.free()
     if chosen := await chat.front.pick("Tree", rows, chosen=session.head or ""):
         session.go(session.tree.leaf(chosen))
         chat.front.show_dialog()

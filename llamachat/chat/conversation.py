@@ -1,13 +1,15 @@
 """The conversation: a session, what answers it, and every way to take a turn. Knows no screen and no command.
 
-Each way is an async generator of events, as ``run_turn`` gives them, written down as they pass. One runs at a time.
+Each way changes the tree at once and gives an async generator of events, as ``run_turn`` does, which are written down
+as they pass. One runs at a time; what is begun must be consumed or closed.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 
 from llamachat.agent import Approve, Runtime, run_turn
 from llamachat.anatomy import Share, TokenView, anatomy, shares
@@ -29,10 +31,17 @@ Turn = AsyncGenerator[Event, None]
 
 
 class Conversation:
-    """``approve`` is asked before every call; ``runtime`` may come later, when it is loaded."""
+    """``approve`` is asked before every call; ``place`` puts an attached file where python finds it by its name.
+    ``runtime`` comes later, when it is loaded."""
 
-    def __init__(self, settings: Settings, session: Session, approve: Approve | None = None) -> None:
-        self.settings, self.session, self.approve = settings, session, approve
+    def __init__(
+        self,
+        settings: Settings,
+        session: Session,
+        approve: Approve | None = None,
+        place: Callable[[Path], object] = lambda path: None,
+    ) -> None:
+        self.settings, self.session, self.approve, self.place = settings, session, approve, place
         self.runtime: Runtime | None = None
         self.stop: asyncio.Event | None = None
         """There while a turn runs; setting it ends the turn."""
@@ -50,19 +59,24 @@ class Conversation:
     @property
     def dialog(self) -> Dialog:
         """What is said up to the head, under the present instruction."""
-        return self.settings.instruct(self.session.dialog(model=self.runtime.name if self.runtime else None))
+        return self.settings.instruct(self.session.dialog(model=self._speaker or None))
 
     @property
     def conditions(self) -> Conditions:
         """Under which a message is asked now."""
-        settings, runtime = self.settings, self.runtime
+        settings = self.settings
         return Conditions(
             settings.persona.name,
             settings.instruction or None,
-            runtime.name if runtime else "",
+            self._speaker,
             {**settings.persona.sampling, **settings.overrides},
             settings.tools_on,
         )
+
+    @property
+    def _speaker(self) -> str:
+        """Whose sampled ids can be given back: the model, and how it cuts text."""
+        return f"{self.runtime.name} {self.runtime.tokenizer.fingerprint}" if self.runtime else ""
 
     def wire(self) -> Dialog:
         """The dialog as the model is given it, with what the tools add."""
@@ -90,50 +104,51 @@ class Conversation:
             raise EngineError("There is no model yet.", "Wait until it is loaded, or open one with /model PATH.")
         return self.runtime
 
-    def _free(self) -> None:
+    def free(self) -> None:
+        """Raises ConfigError while a turn runs."""
         if self.busy:
             raise ConfigError("A message is being answered.", "Stop it first with esc.")
 
     # ── turns ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def ask(self, text: str, attached: Sequence[Attachment] = ()) -> Turn:
-        """The user's next message, and the answer. If nothing at all is said to it, the head goes back."""
-        self._free()
+    def ask(self, text: str, attached: Sequence[Attachment] = ()) -> Turn:
+        """The user's next message is in the tree at once; the turn answers it."""
+        self.free()
+        for attachment in attached:
+            self.place(attachment.path)
         in_python = any(tool.name == "python" for tool in self.settings.toolbox.active)
         message = Message("user", text, context=context_of(attached, in_python))
         files = [Artifact(a.name, "text/plain", str(a.path)) for a in attached]
         before = self.session.head
         asked = self.session.ask(message, self.conditions, files)
-        async with aclosing(self._or_back(self._turn(), asked.id, before)) as events:
-            async for event in events:
-                yield event
+        self.stop = asyncio.Event()
+        return self._or_back(self._turn(self.settings.toolbox), asked.id, before)
 
-    async def retry(self, id: str | None = None, *, tools: bool = True) -> Turn:
-        """Answer the question of message ``id`` (default: the last) once more; the new reply is a sibling."""
-        self._free()
-        at = id or self.session.head
-        before = self.session.head
+    def retry(self, id: str | None = None, *, tools: bool = True) -> Turn:
+        """The head is at the question of message ``id`` (default: the last) at once; the turn answers it once more, and
+        the new reply is a sibling of the old."""
+        self.free()
+        before, at = self.session.head, id or self.session.head
         question = self.session.retry(at) if at else None
         if question is None:
             self.session.go(before)
             raise ConfigError("There is no question to answer again.", "Ask something first.")
         toolbox = self.settings.toolbox if tools else self.settings.toolbox.only(())
-        async with aclosing(self._or_back(self._turn(toolbox, fresh_seed=True), question.id, before)) as events:
-            async for event in events:
-                yield event
+        self.stop = asyncio.Event()
+        return self._or_back(self._turn(toolbox, fresh_seed=True), question.id, before)
 
-    async def continue_reply(self, id: str, text: str) -> Turn:
-        """Let the model go on with its reply ``id`` behind ``text``, which may be another beginning than it said."""
-        self._free()
+    def continue_reply(self, id: str, text: str) -> Turn:
+        """The model goes on with its reply ``id`` behind ``text``, which may be another beginning than it said."""
+        self.free()
         runtime, node = self.engine(), self.session.tree.nodes[id]
         if node.message.role != "assistant":
             raise ConfigError("Only a reply can be continued.", "Choose a message of the model's.")
         before = self.session.head
         self.session.go(node.parent)
         begun = tuple(runtime.tokenizer.encode(text.rstrip()))
-        async with aclosing(self._or_back(self._turn(begun=begun, continuing=node), node.parent, before)) as events:
-            async for event in events:
-                yield event
+        turn = self._turn(self.settings.toolbox, begun=begun, continuing=node)
+        self.stop = asyncio.Event()
+        return self._or_back(turn, node.parent, before)
 
     async def _or_back(self, turn: Turn, at: str | None, before: str | None) -> Turn:
         """``turn`` below ``at``; if nothing at all is said there, the head goes back to where it was ``before``."""
@@ -142,12 +157,13 @@ class Conversation:
                 async for event in events:
                     yield event
         finally:
+            self.stop = None
             if self.session.head == at:
                 self.session.go(before)
 
     async def _turn(
         self,
-        toolbox: Toolbox | None = None,
+        toolbox: Toolbox,
         *,
         fresh_seed: bool = False,
         begun: tuple[int, ...] = (),
@@ -159,11 +175,10 @@ class Conversation:
         if fresh_seed and sampling.seed is not None:  # the same seed would say the same again
             sampling = replace(sampling, seed=sampling.seed + len(self.session.tree.nodes))
         recorder = Recorder(self.session, self.conditions, continuing=continuing)
-        self.stop = asyncio.Event()
         turn = run_turn(
             self.dialog,
             runtime,
-            settings.toolbox if toolbox is None else toolbox,
+            toolbox,
             sampling=sampling,
             max_steps=settings.max_steps,
             approve=self.approve,
@@ -183,7 +198,6 @@ class Conversation:
                     yield event
         finally:
             recorder.close()
-            self.stop = None
 
     def _fits(self, runtime: Runtime) -> None:
         """Nothing is ever cut silently: a prompt that is too long is not sent."""
@@ -208,7 +222,7 @@ class Conversation:
         Gives the number of tokens saved. Fails closed: raises EngineError, and changes nothing, if the model gives no
         whole summary, or one that saves nothing.
         """
-        self._free()
+        self.free()
         runtime = self.engine()
         before = sum(share.tokens for share in self.shares())
         summary = await self._summary(runtime)

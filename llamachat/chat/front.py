@@ -44,7 +44,7 @@ class Front(Protocol):
     def copy(self, text: str, what: str) -> None:
         """To the clipboard."""
 
-    def run(self, turn: Turn) -> None:
+    def take(self, turn: Turn) -> None:
         """Take a turn, and show it."""
 
     async def pick(
@@ -52,8 +52,8 @@ class Front(Protocol):
     ) -> str | None:
         """The key of the row that the user takes; None for none."""
 
-    async def line(self, title: str, value: str = "", help_: str = "") -> str | None:
-        """A line that the user fills in; None if they leave."""
+    async def line(self, title: str, value: str = "", help_: str = "", *, lines: bool = False) -> str | None:
+        """A line, or several ``lines``, that the user fills in; None if they leave."""
 
     def inspect(self, tokens: Sequence[TokenView], cached: int, cursor: int, badges: Sequence[str]) -> None:
         """Show what the model sees."""

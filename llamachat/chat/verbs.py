@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from markdown_it import MarkdownIt
+
 from llamachat import config
 from llamachat.chat.branches import best, continue_, edit, name, retry, tree, undo
 from llamachat.chat.chat import Chat
@@ -16,6 +18,7 @@ from llamachat.chat.commands import Command
 from llamachat.chat.front import Choice
 from llamachat.chat.window import compact, context, tokens
 from llamachat.errors import ConfigError, StorageError
+from llamachat.messages import Message
 from llamachat.sessions import Info, short
 from llamachat.sessions.export import to_json, to_markdown
 from llamachat.threads import in_thread
@@ -44,7 +47,7 @@ async def quit_(chat: Chat, _: str) -> None:
 
 async def new(chat: Chat, _: str) -> None:
     """A new session with fresh tools."""
-    _idle(chat)
+    chat.conversation.free()
     chat.begin()
     await chat.conversation.settings.toolbox.close()
     chat.front.show_dialog()
@@ -52,7 +55,7 @@ async def new(chat: Chat, _: str) -> None:
 
 async def resume(chat: Chat, words: str) -> None:
     """Another session: by the beginning of its id, or picked from those whose title holds ``words``."""
-    _idle(chat)
+    chat.conversation.free()
     if chat.store is None:
         raise ConfigError("Sessions are not kept in this chat.", "llamachat doctor says why.")
     infos = [info for info in chat.store.sessions(500) if info.id != chat.conversation.session.id]
@@ -96,7 +99,7 @@ async def search(chat: Chat, words: str) -> None:
     if not rows:
         raise ConfigError(f"No message holds {words!r}.", "Try fewer words.")
     if key := await chat.front.pick(f"Found: {words}", rows):
-        _idle(chat)
+        chat.conversation.free()
         session, _, node = key.partition("/")
         if session != chat.conversation.session.id:
             chat.open(session)
@@ -221,17 +224,16 @@ async def detach(chat: Chat, _: str) -> None:
 
 async def copy(chat: Chat, what: str) -> None:
     """The last reply, or the last code in it."""
-    replies = [node.message.text for node in chat.said if node.message.role == "assistant" and node.message.text]
-    text = replies[-1] if replies else ""
-    if what == "code":
-        blocks = text.split("```")[1::2]
-        text = blocks[-1].partition("\n")[2].rstrip("\n") if blocks else ""
-    chat.front.copy(text, what or "reply")
+    said = [node.message for node in reversed(chat.said) if node.message.role == "assistant"]
+    texts = (_code_in(message) if what == "code" else message.text for message in said)
+    chat.front.copy(next(filter(None, texts), ""), what or "reply")
 
 
-def _idle(chat: Chat) -> None:
-    if chat.conversation.busy:
-        raise ConfigError("A message is being answered.", "Stop it first with esc.")
+def _code_in(message: Message) -> str:
+    """The last code block of a message, or what it let python run."""
+    codes = [str(call.arguments["code"]) for call in message.tool_calls if "code" in call.arguments]
+    blocks = [token.content for token in MarkdownIt().parse(message.text) if token.type in ("fence", "code_block")]
+    return (codes or blocks or [""])[-1]
 
 
 VERBS: Mapping[str, Verb] = {

@@ -226,10 +226,13 @@ class Column(ScrollView, can_focus=True):
 
     def reveal(self, view: View) -> None:
         """Scroll no further than needed to see ``view``, or its beginning if it is long."""
+        if not self._width:
+            self.call_after_refresh(self.reveal, view)  # there is no window yet
+            return
         index, y, rows = self.index(view), round(self.scroll_y), self.scrollable_content_region.height
         top, end = self._heights.top(index), self._heights.top(index + 1)
         if top < y or end > y + rows:
-            self.scroll_to(y=top if top < y or end - top > rows else end - rows, animate=False)
+            self.scroll_to(y=top if top < y or end - top > rows else end - rows, animate=False, force=True)
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         """The user has scrolled."""

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from rich.style import Style
 from rich.text import Text
 
+from llamachat.chat.commands import Completion
 from llamachat.visible import visible
-from llamachat.widgets.commands import Completion
 from llamachat.widgets.lines import LineView
 from llamachat.widgets.look import Look
 

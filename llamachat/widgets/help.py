@@ -9,7 +9,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
 
-from llamachat.widgets.commands import COMMANDS
+from llamachat.chat.commands import COMMANDS
 from llamachat.widgets.lines import LineView
 from llamachat.widgets.look import Look
 from llamachat.widgets.wrap import prefixed, wrap

@@ -17,6 +17,11 @@ class History:
         self._place = 0
         self._draft = ""
 
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """All that are known, oldest first."""
+        return tuple(self._prompts)
+
     def load(self) -> None:
         """Read the file; lines that are torn are passed over. Raises StorageError if it can't be read."""
         if self._path is None or not self._path.exists():

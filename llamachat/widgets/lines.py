@@ -100,6 +100,7 @@ def selected(line: Text, span: Span | None, style: Style) -> Text:
     if span is None:
         return line
     line = line.copy()
+    style = Style(bgcolor=style.bgcolor)  # Textual's "auto" for the letters would be the colour behind them
     line.stylize(style, span[0], None if span[1] == -1 else span[1])
     return line
 

@@ -38,7 +38,9 @@ def is_picture(media_type: str) -> bool:
 
 
 def picture(path: str, width: int) -> list[Text]:
-    """The picture in ``path``, at most ``width`` cells wide; empty if it can't be shown."""
+    """The picture in ``path``, at most ``width`` cells wide; empty if it can't be shown, or has no colours to be of."""
+    if os.environ.get("NO_COLOR"):
+        return []
     try:
         stat = os.stat(path)
     except (OSError, ValueError):  # ValueError: a NUL in the path
@@ -81,7 +83,9 @@ def _scaled(image: "Image", width: int) -> "Image":
     """Two pixels of the result are one cell; a cell is about twice as high as it is wide. Never larger than it was."""
     scale = min(width / image.width, 2 * HIGHEST / image.height, 1.0)
     size = max(1, round(image.width * scale)), max(2, round(image.height * scale))
-    scaled = image.convert("RGBA").resize(size, reducing_gap=2.0)
+    if image.mode not in ("RGB", "RGBA", "L", "LA"):
+        image = image.convert("RGBA")
+    scaled = image.resize(size, reducing_gap=2.0).convert("RGBA")
     paper = scaled.copy()
     paper.paste("white", (0, 0, *size))
     paper.alpha_composite(scaled)  # figures with a transparent ground are made for white paper

@@ -1,5 +1,6 @@
 """Prompt: where the user writes. Knows editing, history and completion; knows no dialog and no App."""
 
+import time
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
@@ -10,8 +11,8 @@ from textual.events import Key
 from textual.message import Message
 from textual.widgets import TextArea
 
+from llamachat.chat.commands import Completion
 from llamachat.visible import visible
-from llamachat.widgets.commands import Completion
 from llamachat.widgets.history import History
 
 PLACEHOLDER = "Ask anything · / commands · F1 help"
@@ -43,8 +44,19 @@ class Prompt(TextArea):
             self.completions = completions
             self.chosen = chosen
 
-    def __init__(self, history: History, completer: Completer) -> None:
-        super().__init__(placeholder=PLACEHOLDER, highlight_cursor_line=False, id="prompt")
+    class Nothing(Message):
+        """The user sends an empty prompt, or wants what stands before it: ``back``."""
+
+        def __init__(self, back: bool) -> None:
+            super().__init__()
+            self.back = back
+
+    def __init__(self, history: History, completer: Completer, *, id: str = "prompt") -> None:
+        super().__init__(placeholder=PLACEHOLDER if id == "prompt" else "", highlight_cursor_line=False, id=id)
+        self.waiting = False
+        """Whether messages wait that an empty prompt can take back."""
+        self.last_key = 0.0
+        """When the user typed last, in seconds of time.monotonic()."""
         self.match_cursor_bracket = False
         self._past = history
         self._completer = completer
@@ -62,6 +74,7 @@ class Prompt(TextArea):
 
     async def _on_key(self, event: Key) -> None:
         """Enter sends, where TextArea would break the line; escape closes the completions first."""
+        self.last_key = time.monotonic()
         if event.key == "enter":
             event.prevent_default().stop()
             self.submit()
@@ -81,6 +94,8 @@ class Prompt(TextArea):
         if text.strip():
             self.text = ""
             self.post_message(self.Submitted(text))
+        else:
+            self.post_message(self.Nothing(back=False))
 
     def put(self, text: str) -> None:
         """Replace the text, the cursor behind it."""
@@ -103,6 +118,8 @@ class Prompt(TextArea):
             super().action_cursor_up(select)
         elif self._completions:
             self._choose(self._chosen - 1)
+        elif not self.text and self.waiting:
+            self.post_message(self.Nothing(back=True))
         elif (text := self._past.older(self.text)) is not None:
             self.put(text)
 

@@ -3,10 +3,11 @@
 Keys that are on their way to the prompt must not answer: nothing counts until a second without keys is over.
 """
 
+import asyncio
 import json
 import time
 from collections.abc import Callable
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from rich.console import RenderableType
 from rich.syntax import Syntax
@@ -18,17 +19,19 @@ from textual.events import Key
 from textual.message import Message
 from textual.widgets import Input, Static
 
+from llamachat.chat.permissions import Answer, Scope
 from llamachat.messages import ToolCall
+from llamachat.tools import Tool
 from llamachat.visible import visible
+from llamachat.widgets.prompt import Prompt
 
 QUIET = 1.0  # seconds without a key before an answer counts
 
-Scope = Literal["once", "session", "always", "no"]
 _ANSWERS = "[y]es   [a]ll in this session   [3] always, kept in the config   [n]o, with a reason"
 
 
 class Question(Vertical, can_focus=True):
-    """Shows ``call`` in full and posts Answered once. ``last_key`` is when the user typed last, by ``clock``."""
+    """Shows ``call`` in full; ``answer`` is set once. ``last_key`` is when the user typed last, by ``clock``."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y,1", "answer('once')", "Run it", id="question.once"),
@@ -38,14 +41,6 @@ class Question(Vertical, can_focus=True):
         Binding("pagedown,down", "scroll_call(1)", "More of the call", id="question.down"),
         Binding("pageup,up", "scroll_call(-1)", "Back in the call", id="question.up"),
     ]
-
-    class Answered(Message):
-        """``reason`` goes to the model when the answer is no."""
-
-        def __init__(self, scope: Scope, reason: str = "") -> None:
-            super().__init__()
-            self.scope = scope
-            self.reason = reason
 
     class Typed(Message):
         """``text`` was meant for the prompt."""
@@ -60,7 +55,7 @@ class Question(Vertical, can_focus=True):
         super().__init__(id="question")
         self._call, self._title, self._source = call, title, source
         self._last_key, self._clock = last_key, clock
-        self._answered = False
+        self.answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
 
     def compose(self) -> ComposeResult:
         """The call, and what can be answered."""
@@ -116,9 +111,21 @@ class Question(Vertical, can_focus=True):
         return True
 
     def _answer(self, scope: Scope, reason: str = "") -> None:
-        if not self._answered:
-            self._answered = True
-            self.post_message(self.Answered(scope, reason))
+        if not self.answer.done():
+            self.answer.set_result(Answer(scope, reason))
+
+
+async def ask(prompt: Prompt, call: ToolCall, tool: Tool) -> Answer:
+    """A question in the place of ``prompt``, until it is answered or the task is cancelled."""
+    question = Question(call, tool.name, tool.source, prompt.last_key)
+    prompt.display = False
+    try:
+        await prompt.screen.mount(question, after=prompt)
+        return await question.answer
+    finally:
+        prompt.display = True
+        prompt.focus()
+        question.remove()
 
 
 def _shown(call: ToolCall) -> RenderableType:
