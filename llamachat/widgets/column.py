@@ -63,6 +63,7 @@ class Column(ScrollView, can_focus=True):
         self._drawn: OrderedDict[View, None] = OrderedDict()
         self._changed: dict[View, None] = {}
         self._below = 0
+        self._wanted: View | None = None
         self.chosen: View | None = None
         """The view that keys act on."""
 
@@ -100,7 +101,7 @@ class Column(ScrollView, can_focus=True):
         del self._views[start:]
         self._heights.truncate(start)
         self._strips.clear()
-        if self.text_selection:
+        if self.is_attached and self.text_selection:
             self.screen.clear_selection()
         if self.chosen and not self._has(self.chosen):
             self.chosen = None
@@ -227,7 +228,7 @@ class Column(ScrollView, can_focus=True):
     def reveal(self, view: View) -> None:
         """Scroll no further than needed to see ``view``, or its beginning if it is long."""
         if not self._width:
-            self.call_after_refresh(self.reveal, view)  # there is no window yet
+            self._wanted = view  # there is no window yet
             return
         index, y, rows = self.index(view), round(self.scroll_y), self.scrollable_content_region.height
         top, end = self._heights.top(index), self._heights.top(index + 1)
@@ -266,6 +267,9 @@ class Column(ScrollView, can_focus=True):
             self._remake(width, look, gap)
         self._dress = dress
         self._settle()
+        wanted, self._wanted = self._wanted, None
+        if wanted and self._has(wanted):
+            self.reveal(wanted)
 
     def _remake(self, width: int, look: Look, gap: int) -> None:
         index, row = self._heights.find(round(self.scroll_y))
