@@ -38,9 +38,14 @@ def test_two_pixels_are_one_cell_and_large_pictures_fit(tmp_path):
 
 
 def test_a_transparent_ground_becomes_paper(tmp_path):
-    for mode, colour in (("RGBA", (0, 0, 0, 0)), ("LA", (0, 0))):
+    for mode, colour in (("RGBA", (0, 0, 0, 0)), ("LA", (0, 0)), ("1", 1)):
         lines = picture(png(tmp_path / f"{mode}.png", (2, 2), mode, colour), 10)
         assert str(lines[0].spans[0].style) == "#ffffff on #ffffff"
+
+
+def test_without_colours_there_is_only_the_caption(tmp_path, monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert picture(png(tmp_path / "red.png", (2, 2)), 10) == []
 
 
 def test_a_picture_that_was_drawn_anew_is_shown_anew(tmp_path):

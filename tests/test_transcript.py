@@ -224,6 +224,19 @@ async def test_a_resize_keeps_the_message_on_top_and_the_end_at_the_end():
         assert transcript.at(0)[0] is transcript.find(50)
 
 
+async def test_a_message_can_be_revealed_at_once_even_before_there_is_a_window():
+    views = dialog(500)
+    app = Alone()
+    app.transcript.load(views)
+    app.transcript.reveal(views[600])
+    async with app.run_test(size=(60, 20)) as pilot:
+        await until(pilot, lambda: app.transcript.at(0)[0] is views[600])
+        app.transcript.load(dialog(400))
+        other = app.transcript.find(100)
+        app.transcript.reveal(other)
+        assert app.transcript.at(0)[0] is other
+
+
 async def test_it_follows_at_the_end_and_only_there():
     async with alone(*dialog(50)) as (transcript, pilot):
         transcript.write("one\n\n" * 50)
