@@ -160,7 +160,7 @@ async def test_names_are_made_fit_and_unlike() -> None:
 async def test_bad_schemas_are_left_out() -> None:
     async with beside_an_honest_one(hostile("schemas")) as (box, notices):
         assert box.names == (ECHO, "hostile__circle", "hostile__evil_pattern", "honest__echo")
-        assert "; and 4 more." in notices[0]
+        assert "; and 5 more." in notices[0]
         arguments = {"pattern": "a" * 100 + "!"}  # 2¹⁰⁰ steps for Python's re
         assert (await box.run(ToolCall("hostile__evil_pattern", arguments))).output == "fine"
         assert (await box.run(ToolCall("hostile__circle", {"a": [1]}))).output == "fine"

@@ -32,7 +32,7 @@ class StdioServer:
     name: str
     command: str
     args: tuple[str, ...] = ()
-    env: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
     cwd: Path | None = None
 
 
@@ -42,7 +42,7 @@ class HttpServer:
 
     name: str
     url: str
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 Server = StdioServer | HttpServer
@@ -50,7 +50,8 @@ Server = StdioServer | HttpServer
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Seconds that a server has for each thing; between two lists of its tools, ``relist`` must pass."""
+    """Seconds that a server has for each thing; between two lists of its tools, ``relist``
+    must pass, twice as long each time."""
 
     start: float = 30.0
     list: float = 15.0

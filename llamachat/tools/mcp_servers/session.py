@@ -25,6 +25,7 @@ from llamachat.tools.mcp_servers.transports import GRACE, open_transport
 
 MAX_PAGES = 100  # of a list of tools
 MAX_LISTED = 10_000  # tools that are read at all
+LONGEST_PAUSE = 600.0  # seconds between two lists
 
 _ME = types.Implementation(name="llamachat", version=__version__)
 
@@ -80,6 +81,7 @@ class Run:
     async def _stay(self, client: Client) -> None:
         """List the tools, now and whenever they change, until the end."""
         watch = asyncio.create_task(self._watch(client))
+        pause = self._limits.relist
         try:
             while not self._closing.is_set():
                 self._changed.clear()
@@ -88,7 +90,8 @@ class Run:
                     self._ready.set_result(client)
                 await self._changed.wait()
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._closing.wait(), self._limits.relist)
+                    await asyncio.wait_for(self._closing.wait(), pause)
+                pause = min(2 * pause, LONGEST_PAUSE)  # one that changes all the time is not heard all the time
         finally:
             watch.cancel()
 

@@ -83,6 +83,8 @@ class _Tamer:
 
     def _inside(self, value: Any, above: tuple[str, ...], depth: int) -> Any:
         if isinstance(value, list):
+            for inner in value:
+                self._count("", inner, depth)
             return [self._inside(inner, above, depth + 1) for inner in value]
         return self.tame(value, above, depth) if isinstance(value, Mapping) else value
 
@@ -102,9 +104,8 @@ class _Tamer:
         return self._follow(merged, (*above, name)) if "$ref" in merged else (merged, (*above, name))
 
     def _count(self, key: str, value: Any, depth: int) -> None:
-        self._left -= len(key) + (
-            4 if isinstance(value, Mapping | list) and key not in _INERT else len(json.dumps(value))
-        )
+        inner = isinstance(value, Mapping | list) and key not in _INERT  # is counted when it is come to
+        self._left -= len(key) + (4 if inner else len(json.dumps(value)))
         if self._left < 0:
             raise Unfit(f"has a schema of more than {LARGEST_SCHEMA:,} characters")
         if depth > DEEPEST_SCHEMA:

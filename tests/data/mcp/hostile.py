@@ -69,6 +69,7 @@ def schemas() -> Iterator[tuple[str, Any]]:
     yield "kind", of(a={"type": "no such type"})
     yield "deep", deep
     yield "large", of(**{f"parameter{n}": {"type": "string"} for n in range(2000)})
+    yield "required", of() | {"required": ["x" * 20_000]}
     yield "elsewhere", of(a={"$ref": "https://example.com/schema.json"})
     yield "nowhere", of(a={"$ref": "#/$defs/none"})
     laughs = {f"l{n}": {"anyOf": [{"$ref": f"#/$defs/l{n + 1}"}] * 9} for n in range(9)}
