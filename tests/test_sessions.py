@@ -9,7 +9,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from saying import CALL, CONDITIONS, END, reopened, reply, texts, user
+from saying import CALL, CONDITIONS, END, reopened, reply, said, texts, user
 
 from llamachat.agent import run_turn
 from llamachat.errors import ConfigError, StorageError
@@ -28,7 +28,9 @@ from llamachat.messages import (
     TurnEnd,
     Usage,
 )  # fmt: skip
-from llamachat.sessions import Conditions, Recorder, Store, unsaved
+from llamachat.sessions import Conditions, Recorder, Store, database, unsaved
+from llamachat.sessions.database import connect
+from llamachat.sessions.schema import MIGRATIONS
 from llamachat.testing import ScriptedRuntime
 from llamachat.tools import Tool, Toolbox, ToolOutput
 
@@ -280,6 +282,45 @@ def test_a_session_open_twice_is_shared_and_then_is_not(store: Store, path: Path
     session = reopened(store, first)
     assert (session.shared, session.repaired) == (False, ())
     assert [row.node.message.role for row in session.tree.walk()] == ["user", "assistant", "ipython", "user"]
+
+
+def test_a_third_that_opens_it_alone_takes_nothing_from_the_second(store: Store, path: Path) -> None:
+    """The second is told that it shares, the first leaves, and the second's reply streams on."""
+    first = store.create()
+    first.ask(user("q"), CONDITIONS)
+    assert store.flush()
+    with closing(Store(path)) as other:
+        second = other.open(first.id)
+        recorder = Recorder(second, CONDITIONS)
+        recorder.feed(TextDelta("half"))
+        assert other.flush()
+        third = reopened(store, first)
+        assert [node.message.text for node in third.repaired] == ["half"]
+        assert store.flush()
+        recorder.feed(MessageEnd(said("half and whole")))
+        recorder.close()
+    found = store.read(first.id)[1].children(first.path[0].id)
+    assert [node.message.text for node in found] == ["half", "half and whole"]
+
+
+def test_migrations_come_one_by_one_and_whole_or_not_at_all(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with closing(Store(path)) as store:
+        store.create().ask(user("kept"), CONDITIONS)
+
+    def state() -> tuple[int, list[str]]:
+        with closing(connect(path)) as db:
+            columns = [row["name"] for row in db.execute("PRAGMA table_info(sessions)")]
+            return db.execute("PRAGMA user_version").fetchone()[0], columns[6:]
+
+    assert state() == (1, [])
+    good, bad = "ALTER TABLE sessions ADD COLUMN colour", "ALTER TABLE sessions ADD COLUMN taste; SELECT nonsense"
+    monkeypatch.setattr(database, "MIGRATIONS", (*MIGRATIONS, good, bad))
+    with pytest.raises(StorageError, match="nonsense"):
+        Store(path)
+    assert state() == (2, ["colour"])
+    monkeypatch.setattr(database, "MIGRATIONS", (*MIGRATIONS, good))
+    with closing(Store(path)) as store:
+        assert [node.message.text for node in store.open(store.sessions()[0].id).path] == ["kept"]
 
 
 def test_without_a_store_the_chat_goes_on(tmp_path: Path) -> None:

@@ -19,10 +19,12 @@ def interrupted(call: ToolCall, parent: str | None, created: float) -> Node:
 
 def finish_drafts(tree: Tree, drafts: Iterable[tuple[Node, str]]) -> Iterator[Node]:
     """Nodes for what was being written: replies marked as cancelled, with the text that had come; running tools with
-    an interrupted result. They are added to ``tree``."""
-    for node, text in drafts:
-        if node.id in tree.nodes or (node.parent is not None and node.parent not in tree.nodes):
+    an interrupted result. They are added to ``tree``, under new ids: should the draft be another program's that still
+    runs, what it writes at last finds its own id free."""
+    for draft, text in drafts:
+        if draft.id in tree.nodes or (draft.parent is not None and draft.parent not in tree.nodes):
             continue
+        node = replace(draft, id=new_id())
         if node.message.role == "assistant":
             node = replace(node, message=replace(node.message, content=text, stop=StopReason.cancelled))
         tree.add(node)

@@ -7,7 +7,7 @@ processes may use one store.
 import struct
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from sqlite3 import Connection, Row
@@ -103,9 +103,9 @@ class Store:
     def read(self, id: str) -> tuple[Info, Tree]:
         """A session as it is on the disk, to look at, with what a program that ended was writing. Raises ConfigError if
         there is none."""
-        with self._reading() as db, self._lock(id) or nullcontext() as lock:
+        with self._holding(id) as mine, self._reading() as db:
             info, tree, _ = self._load(db, id)
-            for node in finish_drafts(tree, read_drafts(db, id) if lock else ()):
+            for node in finish_drafts(tree, read_drafts(db, id) if mine else ()):
                 info = replace(info, head=node.id if node.parent == info.head else info.head)
         return info, tree
 
@@ -114,49 +114,54 @@ class Store:
     def create(self, cwd: str = "") -> Session:
         """A new session. It is not on the disk before its first message."""
         now = self.clock()
-        return self._open(Info(new_id(), "", cwd, now, now), Tree(), 0)
+        info = Info(new_id(), "", cwd, now, now)
+        held = ExitStack()
+        held.enter_context(self._holding(info.id))
+        return self._opened(info, Tree(), 0, held)
 
     def open(self, id: str) -> Session:
         """Go on with a session. What the end of a program cut off is mended, unless another llamachat has it open: then
         it is ``shared``, and the head goes back to where nothing is under way. Raises ConfigError if there is none."""
-        with self._reading() as db:
-            info, tree, visits = self._load(db, id)
-            session = self._open(info, tree, visits)
-            drafts = [] if session.shared else read_drafts(db, id)
-        if session.shared:
-            session.info = replace(info, head=_settled(tree, info.head))
-        else:
+        with ExitStack() as held:
+            mine = held.enter_context(self._holding(id, 0.2))  # seconds: others hold it for a moment when they look
+            with self._reading() as db:
+                info, tree, visits = self._load(db, id)
+                drafts = read_drafts(db, id) if mine else []
+            session = self._opened(info, tree, visits, held.pop_all())
+        session.shared = not mine
+        if mine:
             self._repair(session, drafts)
+        else:
+            session.info = replace(info, head=_settled(tree, info.head))
         return session
 
-    def _open(self, info: Info, tree: Tree, visits: int) -> Session:
+    def _opened(self, info: Info, tree: Tree, visits: int, held: ExitStack) -> Session:
         session = Session(info, tree, self.writer, clock=self.clock, files=self.files, visits=visits)
-        lock = self._lock(info.id)
-        session.shared = lock is None
-        if lock:
-            session.held.callback(lock.release)
         self.writer.sources.append(session)
+        session.held.push(held)
         session.held.callback(self.writer.sources.remove, session)
         session.held.callback(self.writer.flush)
         return session
 
-    def _lock(self, id: str) -> FileLock | None:
-        """Held until released, or until the program ends, however it does; None if somebody else holds it."""
+    @contextmanager
+    def _holding(self, id: str, timeout: float = 0.0) -> Iterator[bool]:
+        """Whether the session is ours alone inside the block. The system lets go of it however the program ends."""
         folder = self.path.with_name("locks")
+        lock = FileLock(folder / f"{id}.lock", mode=0o600, thread_local=False)
         with translated(self.path):
             folder.mkdir(mode=0o700, exist_ok=True)
-            lock = FileLock(folder / f"{id}.lock", mode=0o600, thread_local=False)
-            try:
-                lock.acquire(timeout=0)
-            except Timeout:
-                return None
-        return lock
+            with suppress(Timeout):
+                lock.acquire(timeout=timeout)
+        try:
+            yield lock.is_locked
+        finally:
+            lock.release()
 
     def _repair(self, session: Session, drafts: list[tuple[Node, str]]) -> None:
         tree, head = session.tree, session.head
         mended = [*finish_drafts(tree, drafts), *answer_calls(tree, self.clock())]
-        self.writer.put(*(drop_draft(session.id, node.id) for node, _ in drafts))
-        self.writer.put(*(save_node(session.info, node, 0) for node in mended))
+        drops = (drop_draft(session.id, node.id) for node, _ in drafts)
+        self.writer.put(*(save_node(session.info, node, 0) for node in mended), *drops)  # at once, or not at all
         session.repaired = tuple(mended)
         session.info = replace(session.info, messages=len(tree.nodes))
         below = {node.parent: node.id for node in mended}
@@ -200,10 +205,9 @@ class Store:
 
     def remove(self, id: str) -> None:
         """Remove a session for good, with the files that no other has. Raises ConfigError if it is open somewhere."""
-        lock = self._lock(id)
-        if lock is None:
-            raise ConfigError(f"Session {id} is open in a llamachat.", "Close it there first.")
-        with lock, self._writing() as db:
+        with self._holding(id) as mine, self._writing() as db:
+            if not mine:
+                raise ConfigError(f"Session {id} is open in a llamachat.", "Close it there first.")
             for table in ("nodes", "drafts", "chunks"):
                 db.execute(f"DELETE FROM {table} WHERE session = ?", (id,))
             db.execute("DELETE FROM sessions WHERE id = ?", (id,))

@@ -21,7 +21,8 @@ FLUSH = 0.25  # seconds that text of a reply may wait: far below the second that
 RETRY = 1.0  # seconds between two attempts while the store can't be written
 
 Tell = Callable[[StorageError | None], None]
-"""Told, in the writing thread, when the store can't be written, and with None when it can again."""
+"""Told, in the writing thread, when the store can't be written or was set aside, and with None when it can be written
+again. Must not raise."""
 
 
 class Source(Protocol):
@@ -63,6 +64,7 @@ class Writer:
         self._thread: threading.Thread | None = None
         self._db: sqlite3.Connection | None = None
         self._inode = (0, 0)
+        self._notice: StorageError | None = None
 
     def put(self, *writes: Write) -> None:
         """Do these soon. Never waits for the disk."""
@@ -144,8 +146,7 @@ class Writer:
             return self._db
         again = self._inode != (0, 0)
         self._disconnect()
-        if notice := prepare(self.path, self.clock()):
-            self.tell(notice)
+        self._notice = prepare(self.path, self.clock()) or self._notice
         self._db, self._inode = connect(self.path, busy=self.busy), _inode(self.path)
         if again:
             with transaction(self._db):
@@ -179,7 +180,10 @@ class Writer:
     def _done(self) -> None:
         with self._wake:
             was, self.trouble, self._busy = self.trouble, None, False
+            notice, self._notice = self._notice, None
             self._wake.notify_all()
+        if notice:
+            self.tell(notice)
         if was:
             self.tell(None)
 
