@@ -2,26 +2,33 @@
 
 import asyncio
 import io
+import logging
 import os
 import signal
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from llamachat import __version__
+from llamachat import __version__, config, trust
+from llamachat.config import Config
+from llamachat.doors import config as config_door
 from llamachat.doors import protocol, sandbox, sessions
 from llamachat.doors import tools as tools_door
-from llamachat.errors import ConfigError, LlamaChatError
-from llamachat.messages import Dialog, Message
+from llamachat.doors.doctor import doctor
+from llamachat.errors import ConfigError, LlamaChatError, StorageError
 from llamachat.system_prompts import Persona, load_personas
+from llamachat.visible import visible
 
 if TYPE_CHECKING:
     from llamachat.agent import Runtime
+    from llamachat.chat.settings import Settings
     from llamachat.plain import Talk
+    from llamachat.sessions import Session, Store
     from llamachat.tools import Toolbox
+    from llamachat.workshop import Workshop
 
 app = typer.Typer(
     add_completion=False,
@@ -29,30 +36,15 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Chat with a Llama 3 model on your own hardware. Without options: the terminal chat, with the embedded model.",
 )
+app.command()(doctor)
+app.add_typer(config_door.app, name="config")
 app.add_typer(protocol.app, name="protocol")
 app.add_typer(sandbox.app, name="sandbox")
 app.add_typer(sessions.app, name="sessions")
 app.add_typer(tools_door.app, name="tools")
 
 
-@dataclass(frozen=True, slots=True)
-class Choices:
-    """What the user asked for, checked but not yet built."""
-
-    model: Path | None
-    persona: Persona
-    system: str | None
-    tools: tuple[str, ...] | None
-    """Names to switch on; None leaves it to the persona."""
-    functions: tuple[Path, ...]
-    overrides: dict[str, Any]
-    """Sampling fields given on the command line."""
-    max_steps: int
-
-    @property
-    def instruction(self) -> str:
-        """The system prompt: given outright, or the persona's."""
-        return self.persona.text if self.system is None else self.system
+Form = Literal["text", "json", "stream-json"]
 
 
 @app.callback(invoke_without_command=True)
@@ -61,15 +53,23 @@ def chat(
     prompt: Annotated[
         str | None, typer.Option("-p", "--prompt", help="Answer this and leave; adds piped input.")
     ] = None,
-    output: Annotated[Literal["text", "json", "stream-json"], typer.Option(help="Form of the -p answer.")] = "text",
+    output: Annotated[Form, typer.Option(help="Form of the -p answer.")] = "text",
     plain: Annotated[bool, typer.Option("--plain", help="Line by line, for screen readers and pipes.")] = False,
+    go_on: Annotated[bool, typer.Option("-c", "--continue", help="Go on with the last session.")] = False,
+    resume: Annotated[str | None, typer.Option("-r", "--resume", help="Go on with this session (its id).")] = None,
     model: Annotated[Path | None, typer.Option("-m", "--model", help="A checkpoint folder, Meta's or HF's.")] = None,
-    persona: Annotated[str, typer.Option(help="Who answers; see llamachat personas.")] = "default",
+    persona: Annotated[str | None, typer.Option(help="Who answers; see llamachat personas.")] = None,
     system: Annotated[str | None, typer.Option("-s", "--system", help="System prompt, not the persona's.")] = None,
     tools: Annotated[str | None, typer.Option("-t", "--tools", help="Tools to switch on: python,search.")] = None,
     no_tools: Annotated[bool, typer.Option("--no-tools", help="Switch all tools off.")] = False,
-    functions: Annotated[list[Path] | None, typer.Option(help="A Python file whose functions become tools.")] = None,
-    max_steps: Annotated[int, typer.Option(min=1, max=1000, help="Most generations in a turn.")] = 10,
+    functions: Annotated[list[Path] | None, typer.Option(help="A Python or JSON file of functions for the model.")] = None,
+    mcp: Annotated[Path | None, typer.Option("--mcp", help="A JSON file of MCP servers.")] = None,
+    allow: Annotated[str | None, typer.Option(help="Tools that need not ask first: pay,send_mail, or all.")] = None,
+    unwalled: Annotated[bool, typer.Option("--unwalled", help="Run python where the system has no walls.")] = False,
+    constrained: Annotated[
+        bool | None, typer.Option("--constrained/--free", help="Hold calls to the tools' schemas.")
+    ] = None,
+    max_steps: Annotated[int | None, typer.Option(min=1, max=1000, help="Most generations in a turn.")] = None,
     seed: Annotated[int | None, typer.Option(help="Makes sampling repeatable.")] = None,
     temperature: Annotated[float | None, typer.Option(help="0 is greedy; default: the model's own.")] = None,
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
@@ -80,18 +80,90 @@ def chat(
     if version:
         typer.echo(f"llamachat {__version__}")
         return
-    choices = Choices(
-        model=model,
-        persona=_persona(persona),
-        system=system,
-        tools=() if no_tools else tuple(tools.replace(",", " ").split()) if tools is not None else None,
-        functions=tuple(functions or ()),
-        overrides={k: v for k, v in (("seed", seed), ("temperature", temperature)) if v is not None},
-        max_steps=max_steps,
-    )
+    given = {
+        "chat.model": str(model) if model else None,
+        "chat.persona": persona,
+        "chat.system": system,
+        "chat.tools": [] if no_tools else tools.replace(",", " ").split() if tools is not None else None,
+        "chat.functions": [str(path) for path in functions] if functions else None,
+        "chat.max_steps": max_steps,
+        "chat.constrained": constrained,
+        "mcp.file": str(mcp) if mcp else None,
+        "python.unwalled": unwalled or None,
+        "sampling.seed": seed,
+        "sampling.temperature": temperature,
+        **{f"permissions.{'*' if name == 'all' else name}": "allow" for name in (allow or "").replace(",", " ").split()},
+    }
+    if prompt is None:
+        _ask_for_trust()
+    loaded = config.load({key: value for key, value in given.items() if value is not None})
+    start = Start(loaded.config, loaded.notices, go_on, resume)
     if prompt is not None:
-        raise typer.Exit(_answer(choices, _with_stdin(prompt), output))
-    raise typer.Exit(_lines(choices) if plain else _screen(choices))
+        raise typer.Exit(_answer(start, _with_stdin(prompt), output))
+    raise typer.Exit(_lines(start) if plain else _screen(start))
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What a chat begins with: the settings, what to tell of them, and which session."""
+
+    config: Config
+    notices: tuple[str, ...] = ()
+    go_on: bool = False
+    resume: str | None = None
+
+    def settings(self, toolbox: "Toolbox") -> "Settings":
+        """Persona, tools and sampling. Raises ConfigError."""
+        from llamachat.chat.settings import Settings
+
+        chat = self.config.chat
+        sampling = {key: value for key, value in asdict(self.config.sampling).items() if value is not None}
+        return Settings(_persona(chat.persona), load_personas(), toolbox, sampling, chat.max_steps, chat.system, self.config)
+
+    def workshop(self) -> "Workshop":
+        """The tools, with those switched on that the user or the persona wants."""
+        from llamachat import workshop
+
+        wanted = self.config.chat.tools
+        gathered = workshop.gather(self.config, _persona(self.config.chat.persona).tools if wanted is None else wanted)
+        return replace(gathered, toolbox=gathered.toolbox.only(())) if wanted == [] else gathered
+
+    def session(self, store: "Store | None") -> "Session":
+        """The one to go on with, or a new one. Raises ConfigError if there is none such."""
+        from llamachat.sessions import unsaved
+
+        if store is None:
+            return unsaved()
+        if self.resume:
+            return store.open(store.find(self.resume).id)
+        last = store.latest() if self.go_on else None
+        if self.go_on and last is None:
+            raise ConfigError("There is no session to go on with.", "Start one: llamachat")
+        return store.open(last.id) if last else store.create(os.getcwd())
+
+
+def _ask_for_trust() -> None:
+    """A project's settings are somebody else's files: the user sees them before they hold."""
+    project = config.project_file()
+    if project is None or not trust.undecided(project) or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return
+    typer.echo(f"This folder has settings of its own, {project}:\n")
+    typer.echo(visible(project.read_text(encoding="utf-8", errors="replace")))
+    trust.trust(project, typer.confirm("Use them?", default=False))
+
+
+def open_store(notices: list[str]) -> "Store | None":
+    """Where sessions are kept; None, and a notice, where that can't be."""
+    from llamachat.sessions import Store
+
+    try:
+        store = Store()
+    except StorageError as error:
+        notices.append(f"{error.message} Nothing of this chat is kept. {error.hint}")
+        return None
+    if store.notice:
+        notices.append(str(store.notice))
+    return store
 
 
 @app.command()
@@ -116,61 +188,65 @@ def _with_stdin(prompt: str) -> str:
     return f"{prompt}\n\n{piped}" if piped.strip() else prompt
 
 
-def _answer(choices: Choices, text: str, output: Literal["text", "json", "stream-json"]) -> int:
+def _answer(start: Start, text: str, output: Form) -> int:
     from llamachat import plain
 
     if not text.strip():
         raise ConfigError("There is nothing to answer.", "Give a question: llamachat -p 'What is 12 * 12?'")
-    return asyncio.run(plain.one_shot(_talk(choices), text, output))
+    notices = list(start.notices)
+    store = open_store(notices) if start.go_on or start.resume else None
+    talk = _talk(start, start.session(store))
+    for notice in notices:
+        print(notice, file=sys.stderr)
+    return asyncio.run(plain.one_shot(talk, text, output))
 
 
-def _lines(choices: Choices) -> int:
+def _lines(start: Start) -> int:
     from llamachat import plain
 
-    return plain.repl(_talk(choices), sys.stdin)
+    notices = list(start.notices)
+    store = open_store(notices)
+    return plain.repl(_talk(start, start.session(store)), sys.stdin, store, notices)
 
 
-def _talk(choices: Choices) -> "Talk":
+def _talk(start: Start, session: "Session") -> "Talk":
     from llamachat.plain import Talk
 
-    toolbox = build_toolbox(choices)
-    runtime = open_runtime(choices.model)
-    sampling = runtime.sampling.override({**choices.persona.sampling, **choices.overrides})
-    dialog = Dialog((Message("system", choices.instruction),)) if choices.instruction else Dialog()
+    workshop = start.workshop()
+    settings = start.settings(workshop.toolbox)
+    runtime = open_runtime(_path(start.config.chat.model))
+    settings.sampling(runtime.sampling)  # refuses what is out of range, before anything is said
     signal.signal(signal.SIGINT, signal.default_int_handler)  # all is loaded; from here on a turn can be kept
-    return Talk(runtime, toolbox, dialog, sampling, choices.max_steps)
+    return Talk(runtime, workshop, settings, session)
 
 
-def _screen(choices: Choices) -> int:
-    from llamachat.tui import LlamaChatApp, Settings
+def _screen(start: Start) -> int:
+    from llamachat.tui import LlamaChatApp
 
     if not sys.stdout.isatty():
         raise ConfigError("The chat needs a terminal, and this is a pipe.", "Use -p TEXT, or --plain.")
-    settings = Settings(
-        persona=choices.persona,
-        personas=load_personas(),
-        toolbox=build_toolbox(choices),
-        overrides=choices.overrides,
-        max_steps=choices.max_steps,
-        system=choices.system,
-    )
+    notices = list(start.notices)
+    store = open_store(notices)
+    workshop = start.workshop()
+    path = _path(start.config.chat.model)
     app = LlamaChatApp(
-        lambda path: open_runtime(Path(path) if path else choices.model),
-        settings,
-        choices.model.name if choices.model else "nano",
+        lambda other: open_runtime(Path(other).expanduser() if other else path),
+        start.settings(workshop.toolbox),
+        path.name if path else "nano",
+        store=store,
+        session=start.session(store),
+        workshop=workshop,
+        notices=[*notices, *workshop.notices],
     )
     signal.signal(signal.SIGINT, signal.default_int_handler)  # Textual must put the terminal back in order
     app.run()
+    if store:
+        store.close()
     return app.return_code or 0
 
 
-def build_toolbox(choices: Choices) -> "Toolbox":
-    """All tools that there are, with those switched on that the user or the persona wants."""
-    from llamachat import workshop
-
-    wanted = choices.persona.tools if choices.tools is None else choices.tools
-    toolbox = workshop.build_toolbox(choices.functions, wanted)
-    return toolbox.only(()) if choices.tools == () else toolbox
+def _path(name: str | None) -> Path | None:
+    return Path(name).expanduser() if name else None
 
 
 def open_runtime(path: Path | None) -> "Runtime":
@@ -183,6 +259,7 @@ def open_runtime(path: Path | None) -> "Runtime":
 
 def main() -> None:
     """Entry point. Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (the last two by typer)."""
+    logging.lastResort = None  # libraries' warnings would be written across the screen
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that can't show a character must not end the chat

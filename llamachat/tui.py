@@ -45,6 +45,7 @@ from llamachat.widgets.terminal import notification_code
 from llamachat.widgets.transcript import Transcript
 from llamachat.widgets.waiting import Waiting, WaitingList
 from llamachat.widgets.writing import find_past, run_shell, write_outside
+from llamachat.workshop import Workshop, with_tools
 
 __all__ = ["LlamaChatApp", "Settings"]
 
@@ -92,7 +93,7 @@ class LlamaChatApp(App[None]):
         *,
         store: Store | None = None,
         session: Session | None = None,
-        place: Callable[[Path], object] = lambda path: None,
+        workshop: Workshop | None = None,
         notices: Sequence[str] = (),
     ) -> None:
         super().__init__()
@@ -107,7 +108,7 @@ class LlamaChatApp(App[None]):
             self._open_model, self._send,
         )  # fmt: skip
         permissions = Permissions(settings.config.permissions, self._ask, self._allow_always)
-        self.conversation = Conversation(settings, session or unsaved(), self._approve, place)
+        self.conversation = Conversation(settings, session or unsaved(), self._approve, workshop.place if workshop else None)
         self.stage = Stage(self.conversation, self.transcript)
         self.chat = Chat(self.conversation, self.desk, permissions, store, cwd=str(Path.cwd()))
         self._opened: Runtime | None = None  # waits for the end of the turn

@@ -1,27 +1,61 @@
-"""Gathers the tools of a chat: ours, the user's functions, those of MCP servers. Knows no front; imports late.
+"""Gathers the tools of a chat: ours, the user's functions, plug-ins, MCP servers. Knows no front; imports late.
 
-MCP servers take seconds to come up: a chat opens with ``build_toolbox``, and adds their tools when they are there.
+MCP servers take seconds to come up: a chat opens without them, and adds their tools when they are there.
 """
 
 from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from llamachat.config import Config, McpConfig
+from llamachat.paths import config_dir
 from llamachat.tools import Tool, Toolbox
 
+if TYPE_CHECKING:
+    from llamachat.tools.mcp_servers import Server
+    from llamachat.tools.python import PythonSession
+    from llamachat.tools.sandbox import Walls
 
-def build_toolbox(functions: Iterable[Path] = (), wanted: Collection[str] | None = None) -> Toolbox:
-    """python, search and the functions of the files. ``wanted`` are the names of those to switch on, beside the
-    functions, since who names a file means it; None switches all on.
 
-    Raises ConfigError if a file, or a name, is wrong.
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """The tools, the python session behind one of them, servers that are still to be started, and what to tell."""
+
+    toolbox: Toolbox
+    python: "PythonSession"
+    servers: tuple["Server", ...] = ()
+    notices: tuple[str, ...] = ()
+
+    def place(self, path: Path) -> None:
+        """Let python open ``path`` by its name. A file that is there already stays."""
+        if not (self.python.scratch / path.name).exists():
+            self.python.attach(path)
+
+    async def walls(self) -> "Walls":
+        """What holds the code that python runs; starts a worker to see. Raises LlamaChatError."""
+        return await self.python.look()
+
+
+def gather(config: Config, wanted: Collection[str] | None = None) -> Workshop:
+    """What ``config`` asks for. ``wanted`` are the names of the tools to switch on, beside the functions of files and
+    packages, which are meant as they are named; None switches all on.
+
+    Raises ConfigError if a file, or a name, is wrong; a broken plug-in is only a notice.
     """
-    from llamachat.tools.python import python_tool
-    from llamachat.tools.search import search_tool
+    from llamachat.tools.python import PythonLimits, PythonSession
 
-    own = _functions(functions)
-    toolbox = Toolbox((python_tool(), search_tool(), *own))
-    return toolbox if wanted is None else toolbox.only({*wanted, *(tool.name for tool in own)})
+    limits = PythonLimits(seconds=config.python.seconds, memory=config.python.memory_mb << 20)
+    python = PythonSession(limits, unwalled=config.python.unwalled)
+    tool = replace(python.tool, permission="ask") if config.python.unwalled else python.tool
+    ours = (tool, *_search(config))
+    functions = _functions(Path(name).expanduser() for name in config.chat.functions)
+    plugins, notices = _plugins([tool.name for tool in (*ours, *functions)])
+    toolbox = Toolbox((*ours, *functions, *plugins))
+    if wanted is not None:
+        toolbox = toolbox.only({*wanted, *(tool.name for tool in (*functions, *plugins))})
+    return Workshop(toolbox, python, _servers(config.mcp), notices)
 
 
 def with_tools(toolbox: Toolbox, tools: Iterable[Tool]) -> Toolbox:
@@ -32,23 +66,39 @@ def with_tools(toolbox: Toolbox, tools: Iterable[Tool]) -> Toolbox:
 
 
 @asynccontextmanager
-async def open_toolbox(
-    functions: Iterable[Path], mcp: Iterable[Path], notice: Callable[[str], None]
-) -> AsyncIterator[Toolbox]:
-    """All tools, with the servers of the ``mcp`` files up, for those who can wait; closed afterwards.
+async def open_workshop(config: Config, notice: Callable[[str], None]) -> AsyncIterator[Toolbox]:
+    """All tools, the servers' too, for those who can wait; closed afterwards.
 
-    ``notice`` is told in a sentence of each server that fails. Raises ConfigError.
+    ``notice`` is told in a sentence of each server and plug-in that fails. Raises ConfigError.
     """
     async with AsyncExitStack() as stack:
-        toolbox = build_toolbox(functions)
-        stack.push_async_callback(toolbox.close)
-        if files := tuple(mcp):
-            from llamachat.tools.mcp_servers import McpServers, load_servers
+        workshop = gather(config)
+        stack.push_async_callback(workshop.toolbox.close)
+        for text in workshop.notices:
+            notice(text)
+        toolbox = workshop.toolbox
+        if workshop.servers:
+            from llamachat.tools.mcp_servers import McpServers
 
-            servers = McpServers([server for file in files for server in load_servers(file)], notice)
+            servers = McpServers(workshop.servers, notice)
             stack.push_async_callback(servers.close)
             toolbox = with_tools(toolbox, await servers.connect())
         yield toolbox
+
+
+def _search(config: Config) -> list[Tool]:
+    from llamachat.tools.providers import SearchSettings, make_provider
+    from llamachat.tools.search import search_tool
+
+    wanted = config.search
+    folder = Path(wanted.folder).expanduser() if wanted.folder else None
+    settings = SearchSettings(tuple(wanted.providers), wanted.searxng_url, wanted.language, folder)
+    tools = [search_tool(make_provider(settings))]
+    if wanted.open:
+        from llamachat.tools.pages import open_tool
+
+        tools.append(open_tool())
+    return tools
 
 
 def _functions(files: Iterable[Path]) -> tuple[Tool, ...]:
@@ -58,3 +108,23 @@ def _functions(files: Iterable[Path]) -> tuple[Tool, ...]:
     from llamachat.tools.functions import load_functions  # 0.1 s for pydantic, only when it is wanted
 
     return tuple(tool for path in paths for tool in load_functions(path))
+
+
+def _plugins(taken: Iterable[str]) -> tuple[tuple[Tool, ...], tuple[str, ...]]:
+    from importlib.metadata import entry_points
+
+    if not entry_points(group="llamachat.tools"):
+        return (), ()
+    from llamachat.tools.plugins import load_plugins
+
+    tools, errors = load_plugins(taken)
+    return tuple(tools), tuple(str(error) for error in errors)
+
+
+def _servers(config: McpConfig) -> tuple["Server", ...]:
+    file = Path(config.file).expanduser() if config.file else config_dir() / "mcp.json"
+    if not config.file and not file.is_file():
+        return ()
+    from llamachat.tools.mcp_servers import load_servers
+
+    return tuple(load_servers(file))

@@ -39,7 +39,7 @@ class Conversation:
         settings: Settings,
         session: Session,
         approve: Approve | None = None,
-        place: Callable[[Path], object] = lambda path: None,
+        place: Callable[[Path], object] | None = None,
     ) -> None:
         self.settings, self.session, self.approve, self.place = settings, session, approve, place
         self.runtime: Runtime | None = None
@@ -115,7 +115,8 @@ class Conversation:
         """The user's next message is in the tree at once; the turn answers it."""
         self.free()
         for attachment in attached:
-            self.place(attachment.path)
+            if self.place:
+                self.place(attachment.path)
         in_python = any(tool.name == "python" for tool in self.settings.toolbox.active)
         message = Message("user", text, context=context_of(attached, in_python))
         files = [Artifact(a.name, "text/plain", str(a.path)) for a in attached]

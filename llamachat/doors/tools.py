@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
+from llamachat import config
 from llamachat.errors import ConfigError
 from llamachat.messages import Artifact, ToolCall, ToolResult
 from llamachat.visible import visible
@@ -25,7 +26,7 @@ T = TypeVar("T")
 app = typer.Typer(no_args_is_help=True, help="List the tools that a model may call, and call one.")
 Output = Annotated[Literal["text", "json"], typer.Option(help="Form of the answer.")]
 Functions = Annotated[list[Path] | None, typer.Option(help="A Python file whose functions are tools too.")]
-Mcp = Annotated[list[Path] | None, typer.Option("--mcp", help="A JSON file of MCP servers, with mcpServers in it.")]
+Mcp = Annotated[Path | None, typer.Option("--mcp", help="A JSON file of MCP servers, with mcpServers in it.")]
 
 
 @app.command("list")
@@ -72,11 +73,14 @@ def call(
         raise typer.Exit(1)
 
 
-def _with_tools(functions: list[Path] | None, mcp: list[Path] | None, use: "Callable[[Toolbox], Awaitable[T]]") -> T:
-    from llamachat.workshop import open_toolbox
+def _with_tools(functions: list[Path] | None, mcp: Path | None, use: "Callable[[Toolbox], Awaitable[T]]") -> T:
+    from llamachat.workshop import open_workshop
+
+    overrides: dict[str, Any] = {"chat.functions": [str(path) for path in functions]} if functions else {}
+    settings = config.load(overrides | ({"mcp.file": str(mcp)} if mcp else {})).config
 
     async def run() -> T:
-        async with open_toolbox(functions or (), mcp or (), _notice) as toolbox:
+        async with open_workshop(settings, _notice) as toolbox:
             return await use(toolbox)
 
     return asyncio.run(run())
