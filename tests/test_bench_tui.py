@@ -35,6 +35,9 @@ def test_the_program_is_measured_from_outside(monkeypatch, tmp_path):
 
 
 def test_what_never_comes_is_an_error(monkeypatch, tmp_path):
+    with bench_tui._running(str(tmp_path), "--version") as terminal, pytest.raises(BenchError, match="has ended"):
+        terminal.wait("The prompt", lambda: False)
+    assert "llamachat 0." in terminal.seen
     monkeypatch.setattr(bench_tui, "PATIENCE", 0.0)
     with pytest.raises(BenchError, match="The first frame did not come"):
         next(first_frames(str(tmp_path)))

@@ -145,7 +145,10 @@ class Terminal:
         """What comes within ``seconds``, as soon as something comes."""
         if not select.select([self._end], [], [], seconds)[0]:
             return ""
-        text = os.read(self._end, 1 << 16).decode("utf-8", "replace")
+        try:
+            text = os.read(self._end, 1 << 16).decode("utf-8", "replace")
+        except OSError as error:  # Linux says EIO when the other end has gone
+            raise BenchError("The program has ended.", f"The screen ended with {self.seen[-200:]!r}.") from error
         self.seen += text
         return text
 
