@@ -17,7 +17,7 @@ from queue import Queue
 import pytest
 
 from llamachat.errors import StorageError
-from llamachat.messages import Dialog, Message, StopReason
+from llamachat.messages import Dialog, Message, StopReason, ToolCall
 from llamachat.sessions import Conditions, Node, Store
 
 TALKER = Path(__file__).parent / "data" / "sessions" / "talker.py"
@@ -329,3 +329,41 @@ print(told.get(timeout=20), store.close(), session.id)
     assert (none, closed) == ("None", "True")
     with closing(Store(tmp_path / "sessions.db")) as store:
         assert len(store.open(id).path) == 300
+
+
+def test_half_a_file_gives_back_half_the_messages(tmp_path: Path) -> None:
+    path = tmp_path / "sessions.db"
+    with closing(Store(path)) as store:
+        session = store.create()
+        for number in range(400):
+            session.ask(Message("user", f"{number} " + "word " * 100), Conditions(system="Count."))
+    os.truncate(path, path.stat().st_size // 2)
+    with closing(Store(path)) as store:
+        assert store.notice is not None
+        kept = store.open(session.id).path
+        assert f"{len(kept)} messages could be read" in store.notice.hint
+        assert [node.message for node in kept] == [node.message for node in session.path[: len(kept)]]
+        assert 100 < len(kept) < 300
+
+
+def test_rows_that_make_no_sense_cost_only_themselves(tmp_path: Path) -> None:
+    """Bytes that changed where SQLite has no checksum: the session can't be read, the next start mends it."""
+    path = tmp_path / "sessions.db"
+    call = ToolCall("f", {"x": 1})
+    with closing(Store(path)) as store:
+        session = store.create()
+        session.ask(Message("user", "question"), Conditions(system="One."))
+        session.add(session.make(Message("assistant", "beside", (call,), StopReason.end_of_turn, (1, 2))))
+        session.add(session.make(Message("ipython", "result")))
+        session.ask(Message("user", "lost"), Conditions(system="Two."))
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("UPDATE nodes SET calls = '[{\"nam' WHERE role = 'assistant'")
+        db.execute("UPDATE nodes SET role = 'usfr' WHERE content = 'lost'")
+        db.execute("UPDATE conditions SET data = '{}' WHERE data LIKE '%Two.%'")
+        db.commit()
+    with closing(Store(path)) as store, pytest.raises(StorageError, match="can't be read"):
+        store.open(session.id)
+    with closing(Store(path)) as store:
+        assert store.notice is not None
+        assert "3 rows make no sense" in store.notice.message
+        assert [m.text for m in store.open(session.id).dialog()] == ["One.", "question", "beside", "result"]

@@ -13,6 +13,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from llamachat.errors import StorageError
+from llamachat.sessions.rows import unreadable
 from llamachat.sessions.salvage import salvage
 from llamachat.sessions.schema import APPLICATION_ID, MIGRATIONS
 
@@ -140,6 +141,8 @@ def _damage(path: Path) -> str:
             look = mark.exists() or (unclosed and path.stat().st_size <= CHECKED)
             if look and (found := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
                 return str(found).splitlines()[-1]
+            if mark.exists() and (rows := unreadable(db)):
+                return f"{len(rows)} rows make no sense"
             db.execute("SELECT count(*) FROM sqlite_schema")
     except sqlite3.DatabaseError as error:
         if not damaged(error):

@@ -8,9 +8,10 @@ import json
 import struct
 from collections.abc import Callable, Iterable
 from sqlite3 import Connection, Row
-from typing import Any
+from typing import Any, get_args
 
-from llamachat.messages import Message
+from llamachat.errors import StorageError
+from llamachat.messages import Message, Role
 from llamachat.sessions.codec import (
     call_data,
     conditions_data,
@@ -26,8 +27,10 @@ from llamachat.sessions.codec import (
     to_turn,
     turn_data,
 )
-from llamachat.sessions.records import Conditions, Info, Node
+from llamachat.sessions.records import Conditions, Flag, Info, Kind, Node
 
+SENSELESS = (ValueError, KeyError, TypeError, struct.error, StorageError)
+"""What reading a row raises whose bytes were changed."""
 Write = Callable[[Connection], object]
 
 NODE = (
@@ -140,7 +143,28 @@ def read_drafts(db: Connection, session: str) -> list[tuple[Node, str]]:
     ]
 
 
+def unreadable(db: Connection) -> list[tuple[str, int]]:
+    """Rows that SQLite reads but that make no sense to us: their table and rowid."""
+    readers: dict[str, Callable[[Row], object]] = {
+        "conditions": lambda row: to_conditions(json.loads(row["data"])),
+        "nodes": lambda row: _node(row, {}),
+        "drafts": lambda row: to_node(json.loads(row["node"])),
+        "chunks": lambda row: json.loads(row["text"]),
+    }
+    found = []
+    for table, read in readers.items():
+        for row in db.execute(f"SELECT rowid AS place, * FROM {table}"):
+            try:
+                read(row)
+            except SENSELESS:
+                found.append((table, row["place"]))
+    return found
+
+
 def _node(row: Row, known: dict[str, Any]) -> Node:
+    for column, values in (("role", Role), ("kind", Kind), ("flag", Flag)):
+        if row[column] not in get_args(values):
+            raise ValueError(f"{column} {row[column]!r}")
     ids, stop = row["token_ids"], row["stop"]
     exact = None if row["exact"] is None else json.loads(row["exact"])
     message = Message(

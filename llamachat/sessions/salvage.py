@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+from llamachat.sessions.rows import unreadable
 from llamachat.sessions.schema import TABLES
 
 _MEND = """
@@ -25,6 +26,12 @@ DELETE FROM chunks WHERE (session, draft) NOT IN (SELECT session, id FROM drafts
 DELETE FROM sessions WHERE id NOT IN (SELECT session FROM nodes) AND id NOT IN (SELECT session FROM drafts);
 """
 
+# Of a message that makes no sense, the text may still.
+_BARE = """
+UPDATE nodes SET kind = 'said', exact = NULL, calls = NULL, stop = NULL, token_ids = NULL, context = NULL,
+    outcome = NULL, artifacts = NULL, turn = NULL, flag = '' WHERE seq = ?
+"""
+
 
 def salvage(damaged: Path, path: Path) -> int:
     """Copy rows from ``damaged``, which stays as it is, into the fresh store ``path``; how many messages came over."""
@@ -34,9 +41,15 @@ def salvage(damaged: Path, path: Path) -> int:
             if (file := damaged.with_name(damaged.name + suffix)).exists():
                 shutil.copyfile(file, copy.with_name(copy.name + suffix))
         with closing(sqlite3.connect(copy)) as old, closing(sqlite3.connect(path)) as new:
+            new.row_factory = sqlite3.Row
             old.text_factory = lambda raw: raw.decode("utf-8", "replace")
+            old.execute("PRAGMA writable_schema = ON")  # a file that is cut may be read as far as it goes
             for table in TABLES:
                 _copy(old, new, table)
+            for table, place in unreadable(new):
+                new.execute(_BARE if table == "nodes" else f"DELETE FROM {table} WHERE rowid = ?", (place,))
+            for table, place in unreadable(new):
+                new.execute(f"DELETE FROM {table} WHERE rowid = ?", (place,))
             new.commit()
             new.executescript(_MEND)
             return int(new.execute("SELECT count(*) FROM nodes").fetchone()[0])

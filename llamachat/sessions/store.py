@@ -4,7 +4,6 @@ Durable: after kill -9 everything is there but at most the last quarter second o
 processes may use one store.
 """
 
-import struct
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -20,7 +19,7 @@ from llamachat.sessions.artifacts import Artifacts
 from llamachat.sessions.database import connect, prepare, suspect, transaction, translated
 from llamachat.sessions.records import SHORTEST, Hit, Info, Node, new_id, short
 from llamachat.sessions.repair import answer_calls, finish_drafts, open_calls
-from llamachat.sessions.rows import drop_draft, plain, read_drafts, read_nodes, save_info, save_node
+from llamachat.sessions.rows import SENSELESS, drop_draft, plain, read_drafts, read_nodes, save_info, save_node
 from llamachat.sessions.session import Session, Unsaved
 from llamachat.sessions.tree import Tree
 from llamachat.sessions.writer import Tell, Writer
@@ -177,11 +176,10 @@ class Store:
         try:
             rows = read_nodes(db, id)
             tree = Tree(replace(n, artifacts=tuple(map(self.files.located, n.artifacts))) for n, _ in rows)
-        except (ValueError, KeyError, struct.error) as error:
+        except SENSELESS as error:
             suspect(self.path)
-            raise StorageError(
-                f"Session {id} can't be read: {error!r}.", "The other sessions are not touched."
-            ) from error
+            again = "Start llamachat again: it sets the store aside, and keeps what can be read."
+            raise StorageError(f"Session {id} can't be read: {error!r}.", again) from error
         ranks = sorted(((visited, place, node) for place, (node, visited) in enumerate(rows)), key=lambda r: r[:2])
         tree.chosen = {node.parent: node.id for _, _, node in ranks}
         info = _info(row)
