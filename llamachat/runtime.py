@@ -21,7 +21,7 @@ from llamachat.sampling import Constraint, GenerationStats, SamplingParams
 from llamachat.tokenizer import Tokenizer
 
 DEFAULT_CONTEXT = 8192  # the KV cache of an 8B model takes 1 GiB at this length, and 16 GiB at its full 131,072
-REFUSALS = 64  # draws that the constraint may refuse before all it allows is asked for
+REFUSALS = 64  # draws that a constraint may refuse before it is asked for all that may come
 CHUNK = 512  # prompt ids a step: a cancel waits for one chunk (0.1 s with the embedded model on one core)
 
 
@@ -277,7 +277,7 @@ class Picker:
         return token_id
 
     def _again(self, logits: Tensor, refused: int, constraint: Constraint) -> int:
-        """An allowed id; if there is none, the refused one."""
+        """An id in place of the refused one; if there is none, that one after all."""
         logits, wanted = logits.float(), refused
         for _ in range(REFUSALS):
             self.refused += 1
@@ -285,9 +285,9 @@ class Picker:
             if logits.max() == -torch.inf:
                 break
             refused = choose(logits, self.sampling, self._generator)
-            if constraint.allows(refused):
+            if constraint.replaces(refused):
                 return refused
-        allowed = list(constraint.allowed())
+        allowed = list(constraint.replacements())
         mask = torch.full_like(logits, -torch.inf)
         mask[allowed] = logits[allowed]
         if mask.max() > -torch.inf:

@@ -71,8 +71,11 @@ class Constraint(Protocol):
     def accept(self, token_id: int) -> None:
         """``token_id`` came next."""
 
-    def allowed(self) -> Sequence[int]:
-        """All ids that may come next; none if the generation is stuck."""
+    def replaces(self, token_id: int) -> bool:
+        """Whether ``token_id`` may come in place of one that was refused: what leads nowhere may not."""
+
+    def replacements(self) -> Sequence[int]:
+        """All ids that may; none if the generation is stuck."""
 
     def release(self) -> None:
         """It was stuck: allow everything."""

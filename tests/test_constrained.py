@@ -155,7 +155,7 @@ def fits(schema: Schema, reply: Reply) -> bool:
 
 
 @given(st.data())
-@settings(max_examples=250)
+@settings(max_examples=120)
 def test_a_valid_call_passes_in_every_writing(data: st.DataObject) -> None:
     schema = data.draw(SCHEMAS)
     value = data.draw(instances(schema))
@@ -173,7 +173,7 @@ def test_a_valid_call_passes_in_every_writing(data: st.DataObject) -> None:
 
 
 LENIENT = [
-    "{'name': 'get_weather', 'parameters': {'a': 'it\\'s \"so\"', \"b\": None,},}",
+    "{'name': 'get_weather', 'parameters': {'a': 'it\\'s \"so\"', \"b\": None}}",
     '{"name": "get_weather", "parameters": {"a": "two\nlines"}} . ;',
     '{"name": "get_weather", "parameters": {"a": "x", "b": null}}, {"name": "get_time"}',
     '{"name": "get_time", "parameters": null}',
@@ -195,7 +195,7 @@ LENIENT = [
 ]
 AB = {
     "type": "object",
-    "properties": {"a": {"type": "string"}, "b": {"type": "integer"}},
+    "properties": {"a": {"type": "string"}, "b": {"type": "integer"}, "book": {"type": "boolean"}},
     "required": ["a"],
 }
 
@@ -216,6 +216,15 @@ REFUSED = [
     ('{"name": "get_weather', '"', "_"),
     ('{"type": "function", "name": "get_weather", "parameters": {"', "b", "c"),
     ('{"name": "get_weather", "parameters": {"b": 1', ",", "}"),
+    ('{"name": "get_time", "', "p", "o"),
+    ('{"name": "get_time", "para', "m", '"'),
+    ('{"name": "get_weather", "parameters": {"bo', "o", '"'),
+    ("[get_weather(bo", "o", "="),
+    ('{"name": "get_time"', ",", ";"),
+    ('{"name": "get_weather", "parameters": {"a": "x",', '"', "}"),
+    ('{"name": "get_weather", "parameters": {"a": "x", "b": 1, "book": true', "}", ","),
+    ("[get_weather(a='x', b=1, book=True", ")", ","),
+    ("[get_time(), ", "g", "]"),
     ('{"name": "get_weather", "parameters": {"b": 1.', "0", "5"),
     ('{"name": "get_weather", "parameters": {"a": ', '"', "7"),
     ('{"name": "get_weather", "parameters": {"a": "x", "', "b", "a"),
@@ -242,7 +251,7 @@ def test_the_first_wrong_byte_is_refused(text: str, right: str, wrong: str) -> N
 
 
 @given(st.data())
-@settings(max_examples=250)
+@settings(max_examples=120)
 def test_a_mutated_call_is_refused_or_still_fits(data: st.DataObject) -> None:
     schema = data.draw(SCHEMAS)
     held = grammar(schema)
@@ -286,14 +295,14 @@ def _held(constraint: CallConstraint) -> bool:
 
 
 def bytes_of(constraint: CallConstraint) -> list[int]:
-    return [i for i in constraint.allowed() if i < 256]
+    return [i for i in constraint.replacements() if i < 256]
 
 
 BEGINNINGS = ["{", "[{", "<function=", "[get_", "get_", "brave_search.call("]
 
 
 @given(SCHEMAS, st.integers(0, 2**32), st.sampled_from(BEGINNINGS))
-@settings(max_examples=100)
+@settings(max_examples=50)
 def test_whatever_is_allowed_ends_in_a_call_that_fits(schema: Schema, seed: int, beginning: str) -> None:
     held = grammar(schema, builtin=("brave_search",))
     constraint, chance, said = tagged(held), random.Random(seed), bytearray(beginning.encode())

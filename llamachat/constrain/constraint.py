@@ -1,8 +1,9 @@
 """Ids against the automaton of calls: free text, a head that may become a call, a call that must be whole.
 
 A constraint only ever forbids. What the parser reads as a call of an offered tool whose arguments fit passes bit for
-bit, but for: a key given twice, text behind a call, a call left open, arguments as a JSON string, broken UTF-8, space
-beyond ASCII between tokens, integers whose fraction is undone by their exponent, numbers of an enum with an exponent.
+bit, but for: a key given twice, keys of a call that mean nothing, a comma too many, text behind a call, a call left
+open, arguments as a JSON string, broken UTF-8, space beyond ASCII between tokens, integers whose fraction is undone by
+their exponent, and numbers of an enum with an exponent.
 """
 
 from bisect import bisect_left
@@ -15,11 +16,12 @@ from llamachat.calls import CODE_INTERPRETER, Offered
 from llamachat.constrain.envelopes import Calls, TagCall, builtin_target, function_target, json_calls
 from llamachat.constrain.heads import judge_head
 from llamachat.constrain.keywords import CallList, KeywordCall
-from llamachat.constrain.scalars import plain
-from llamachat.constrain.stacks import FLOOR, Stacks, TooAmbiguous, feed, may_end, utf8
+from llamachat.constrain.scalars import InText, plain
+from llamachat.constrain.stacks import FLOOR, SPACE, Stacks, TooAmbiguous, feed, may_end, utf8
 from llamachat.offer import Offer
 from llamachat.tokenizer import Tokenizer
 
+_SPACES = bytes(SPACE)
 _OPEN_QUOTES = b'"`'  # a fence or a string that holds calls: rare, and not held
 
 
@@ -93,14 +95,21 @@ class CallConstraint:
             self._state = self._after(token_id) or FREE
         self._next = {}
 
-    def allowed(self) -> list[int]:
-        """All ids that may come next."""
+    def replaces(self, token_id: int) -> bool:
+        """As ``allows``, but no space between the parts of a call and no escapes in what can be written without:
+        a model that is lost would go on with them."""
+        return self.allows(token_id) and not self._idle(token_id) and not self._odd(token_id)
+
+    def replacements(self) -> list[int]:
+        """All ids that may come in place of a refused one."""
         tokenizer = self._grammar.tokenizer
         special = [i for i in range(tokenizer.n_base, tokenizer.n_words) if self.allows(i)]
         if self._state is FREE or self._in_header:
             return [*range(tokenizer.n_base), *special]
         texts, ids = vocabulary(tokenizer)
-        return sorted([*(ids[at] for at in self._walk(texts, 0, len(texts), 0, self._state)), *special])
+        found = [ids[at] for at in self._walk(texts, 0, len(texts), 0, self._state)]
+        found = sorted([*(i for i in found if not self._idle(i)), *special])
+        return [i for i in found if not self._odd(i)] or found
 
     def release(self) -> None:
         """Allow everything from here on, up to the next tag."""
@@ -108,6 +117,9 @@ class CallConstraint:
 
     def _walk(self, texts: Sequence[bytes], low: int, high: int, depth: int, state: _State) -> Iterator[int]:
         """Where in ``texts[low:high]``, which agree in their first ``depth`` bytes, those stand that may come."""
+        if len(state.stacks) == 1 and isinstance(state.stacks[0][0], InText):  # most ids, and one by one is faster
+            yield from (at for at in range(low, high) if self._read(state, texts[at][depth:]))
+            return
         while low < high and len(texts[low]) == depth:
             yield low
             low += 1
@@ -118,6 +130,19 @@ class CallConstraint:
             if following := self._read(state, bytes((byte,))):
                 yield from self._walk(texts, low, end, depth + 1, following)
             low = end
+
+    def _idle(self, token_id: int) -> bool:
+        tokenizer, state = self._grammar.tokenizer, self._state
+        if state.mode != "call" or tokenizer.is_special(token_id) or tokenizer.token_bytes(token_id).strip(_SPACES):
+            return False
+        after = self._after(token_id)
+        return after is not None and after.stacks == state.stacks and not isinstance(state.stacks[0][0], InText)
+
+    def _odd(self, token_id: int) -> bool:
+        tokenizer, state = self._grammar.tokenizer, self._state
+        if state.mode != "call" or tokenizer.is_special(token_id) or isinstance(state.stacks[0][0], InText):
+            return False
+        return b"\\" in tokenizer.token_bytes(token_id)
 
     def _tagged(self) -> _State:
         if self._grammar.offered.code:

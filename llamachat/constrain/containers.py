@@ -1,4 +1,4 @@
-"""Objects and arrays of JSON, byte by byte: keys in any order, space anywhere, a comma too many if it must be.
+"""Objects and arrays of JSON, byte by byte: keys in any order, space anywhere.
 
 What may stand in them is asked of their kind, so that the arguments of a call and the call itself are read alike.
 """
@@ -23,7 +23,7 @@ class ObjectKind(Protocol):
         """The keys that may still come, None if any may."""
 
     def members(self, key: str, seen: frozenset[str]) -> list[tuple[Shapes, "ObjectKind"]]:
-        """What may stand behind ``key``, and what the object is then; none if the key has no place here."""
+        """What may stand behind ``key``, one of ``keys``, and what the object is then."""
 
     def complete(self, seen: frozenset[str]) -> bool:
         """Whether the object may end."""
@@ -73,14 +73,14 @@ class InObject(Frame):
         if byte in SPACE:
             return ((self, below),)
         if byte == 0x7D:
-            return (below,) if self.kind.complete(self.seen) else ()
+            return (below,) if self.phase != "next" and self.kind.complete(self.seen) else ()
+        keys = self.kind.keys(self.seen)
+        if keys is not None and not keys:
+            return ()  # nor a comma, where nothing can follow
         if self.phase == "after":
             return ((InObject(self.kind, self.depth, self.seen, "next"), below),) if byte == 0x2C else ()
-        if byte not in QUOTES:
-            return ()
-        keys = self.kind.keys(self.seen)
         options = None if keys is None else frozenset(keys)
-        return ((InKey(byte, options), (self, below)),) if options is None or options else ()
+        return ((InKey(byte, options), (self, below)),) if byte in QUOTES else ()
 
     def behind(self, key: str, below: Stack) -> Stacks:
         """After ``key`` was read. The same key twice is refused, of which the parser would take the last."""
@@ -106,7 +106,8 @@ class InKey(Frame):
         if byte == self.quote and not self.escape:
             owner, under = below
             key = string(self.quote, self.raw)
-            return owner.behind(key, under) if isinstance(owner, InObject) and key is not None else ()
+            good = key is not None and (self.options is None or key in self.options)
+            return owner.behind(key or "", under) if good and isinstance(owner, InObject) else ()
         state, raw = escaped(self.escape, byte), self.raw + bytes((byte,))
         if state is None or (self.options is not None and not any(begins(raw, key) for key in self.options)):
             return ()
@@ -149,11 +150,11 @@ class InArray(Frame):
         if byte in SPACE:
             return ((self, below),)
         if byte == 0x5D:
-            return (below,) if self.kind.complete(self.count) else ()
+            return (below,) if self.phase != "next" and self.kind.complete(self.count) else ()
+        items = self.kind.items(self.count)
         if self.phase == "after":
-            return ((InArray(self.kind, self.depth, self.count, "next"), below),) if byte == 0x2C else ()
-        behind = (InArray(self.kind, self.depth, self.count + 1, "after"), below)
-        return open_all(self.kind.items(self.count), byte, behind, self.depth)
+            return ((InArray(self.kind, self.depth, self.count, "next"), below),) if items and byte == 0x2C else ()
+        return open_all(items, byte, (InArray(self.kind, self.depth, self.count + 1, "after"), below), self.depth)
 
 
 @dataclass(frozen=True, slots=True)

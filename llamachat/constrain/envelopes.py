@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from llamachat.calls import CODE_INTERPRETER
-from llamachat.constrain.containers import ANYTHING, Array, ArrayKind, Object, ObjectKind, Shapes, Value
-from llamachat.constrain.scalars import NULL, Choice, InWord, Text, Word
+from llamachat.constrain.containers import ANYTHING, Array, ArrayKind, InObject, Object, ObjectKind, Shapes, Value
+from llamachat.constrain.scalars import NULL, Heads, Text, Word, begins, escaped, string
 from llamachat.constrain.schemas import Schemas
-from llamachat.constrain.stacks import SPACE, Frame, Shape, Stack, Stacks, open_all
+from llamachat.constrain.stacks import QUOTES, SPACE, Frame, Shape, Stack, Stacks, open_all
 
 _CLOSE = Word(b"</function>")
 _GIVEN = frozenset({"parameters", "arguments"})
+_BESIDE = frozenset({"type", "id"})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,7 +72,7 @@ def _kinds(schema: Mapping[str, Any]) -> tuple[ObjectKind, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Envelope(ObjectKind):
-    """``{"name": …, "parameters": …}`` in any order, or both under ``function``; other keys are anything.
+    """``{"name": …, "parameters": …}`` in any order, or both under ``function``, and what often stands beside them.
 
     ``target`` is known from the name, or tried for each when the arguments come first.
     """
@@ -81,19 +82,19 @@ class Envelope(ObjectKind):
     named: bool = False
     nests: bool = True
 
-    def keys(self, seen: frozenset[str]) -> None:
-        return None
+    def keys(self, seen: frozenset[str]) -> Collection[str]:
+        keys = _BESIDE - seen
+        if not self.named:
+            keys |= {"name", "function"} if self.nests and not _GIVEN & seen else {"name"}
+        return keys if _GIVEN & seen or "function" in seen else keys | _GIVEN
 
     def members(self, key: str, seen: frozenset[str]) -> list[tuple[Shapes, ObjectKind]]:
-        given = bool(_GIVEN & seen)
         if key == "name":
-            return [] if self.named else [((Choice(frozenset({t.name})),), self._of(t, named=True)) for t in self._may]
+            return [((_Name(self._may),), self)]
         if key in _GIVEN:
-            wanted = [] if given or "function" in seen else self._may
-            return [((*t.objects, *(NULL if t.needs_nothing else ())), self._of(t, self.named)) for t in wanted]
-        if key == "function" and self.nests:
-            inner = [] if self.named or given else self._may
-            return [((Object(Envelope((t,), nests=False)),), self._of(t, named=True)) for t in inner]
+            return [((*t.objects, *(NULL if t.needs_nothing else ())), replace(self, target=t)) for t in self._may]
+        if key == "function":
+            return [((Object(Envelope(self.offered, nests=False)),), replace(self, named=True))]
         return [(ANYTHING, self)]
 
     def complete(self, seen: frozenset[str]) -> bool:
@@ -104,8 +105,38 @@ class Envelope(ObjectKind):
     def _may(self) -> tuple[Target, ...]:
         return self.offered if self.target is None else (self.target,)
 
-    def _of(self, target: Target, named: bool) -> "Envelope":
-        return replace(self, target=target, named=named)
+
+@dataclass(frozen=True, slots=True)
+class _Name(Shape):
+    """The name of a target."""
+
+    offered: tuple[Target, ...]
+
+    def open(self, byte: int, below: Stack, depth: int) -> Stacks:
+        return ((_InName(byte, self.offered), below),) if byte in QUOTES else ()
+
+
+@dataclass(frozen=True, slots=True)
+class _InName(Frame):
+    """Inside it; the envelope lies below, and learns who was named."""
+
+    quote: int
+    offered: tuple[Target, ...]
+    raw: bytes = b""
+    escape: int = 0
+
+    def step(self, byte: int, below: Stack) -> Stacks:
+        if byte == self.quote and not self.escape:
+            return self._named(string(self.quote, self.raw), *below)
+        state, raw = escaped(self.escape, byte), self.raw + bytes((byte,))
+        offered = tuple(target for target in self.offered if begins(raw, target.name))
+        return () if state is None or not offered else ((_InName(self.quote, offered, raw, state), below),)
+
+    def _named(self, name: str | None, owner: Frame, below: Stack) -> Stacks:
+        target = next((target for target in self.offered if target.name == name), None)
+        if target is None or not isinstance(owner, InObject) or not isinstance(owner.kind, Envelope):
+            return ()
+        return ((replace(owner, kind=replace(owner.kind, target=target, named=True)), below),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,11 +166,10 @@ class TagCall(Shape):
     def open(self, byte: int, below: Stack, depth: int) -> Stacks:
         if byte != 0x3C:
             return ()
-        tail: Stack = (_TagTail(), below)
-        heads = [(f"function={t.name}>".encode(), t) for t in self.offered]
-        whole = tuple((InWord(head), (Value(t.objects, 0), tail)) for head, t in heads)
-        close: Stack = (Value((_CLOSE,), 0), below)
-        return whole + tuple((InWord(head), close) for head, t in heads if t.needs_nothing)
+        named = [(f"function={target.name}>".encode(), target) for target in self.offered]
+        whole = ((head, (Value(target.objects, 0), _TagTail())) for head, target in named)
+        empty = ((head, (Value((_CLOSE,), 0),)) for head, target in named if target.needs_nothing)
+        return ((Heads((*whole, *empty)), below),)
 
 
 @dataclass(frozen=True, slots=True)

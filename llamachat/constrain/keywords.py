@@ -13,7 +13,7 @@ from llamachat.calls.keywords import read_call
 from llamachat.calls.python_calls import dot_call
 from llamachat.constrain.containers import ObjectKind
 from llamachat.constrain.envelopes import Target
-from llamachat.constrain.scalars import InWord
+from llamachat.constrain.scalars import Heads
 from llamachat.constrain.stacks import SPACE, Frame, Shape, Stack, Stacks
 
 _LOOKED_AT = 200  # bytes of a value that are checked as they come; behind them, its end alone is
@@ -31,13 +31,8 @@ class KeywordCall(Shape):
     dotted: bool = False
 
     def open(self, byte: int, below: Stack, depth: int) -> Stacks:
-        return tuple(
-            (InWord(head.encode()[1:]), stack) if len(head) > 1 else stack
-            for target in self.offered
-            for head, frame in self._heads(target)
-            if head.encode()[0] == byte
-            for stack in [(frame, below)]
-        )
+        heads = (head for target in self.offered for head in self._heads(target))
+        return Heads(tuple((text.encode(), (frame,)) for text, frame in heads)).step(byte, below)
 
     def _heads(self, target: Target) -> list[tuple[str, Frame]]:
         plain = [(target.name, _Open(kind)) for kind in target.kinds]
@@ -67,7 +62,7 @@ class _InList(Frame):
         if byte in SPACE:
             return ((self, below),)
         if byte == 0x5D:
-            return (below,) if self.phase != "first" else ()
+            return (below,) if self.phase == "after" else ()
         if self.phase == "after":
             return ((_InList(self.calls, "next"), below),) if byte == 0x2C else ()
         return self.calls.open(byte, (_InList(self.calls, "after"), below), 0)
@@ -97,10 +92,13 @@ class _Arguments(Frame):
         if byte in SPACE:
             return ((self, below),)
         if byte == 0x29:
-            return (below,) if self.kind.complete(self.seen) else ()
+            return (below,) if self.after == bool(self.seen) and self.kind.complete(self.seen) else ()
+        keys = self.kind.keys(self.seen)
+        if keys is not None and not keys:
+            return ()
         if self.after:
             return ((_Arguments(self.kind, self.seen), below),) if byte == 0x2C else ()
-        return _Key(self.kind.keys(self.seen)).step(byte, (self, below))
+        return _Key(keys).step(byte, (self, below))
 
     def behind(self, key: str, below: Stack) -> Stacks:
         """After a keyword and its ``=``."""
@@ -123,7 +121,8 @@ class _Key(Frame):
     def step(self, byte: int, below: Stack) -> Stacks:
         owner, under = below
         if self.raw and byte in b"=:" and isinstance(owner, _Arguments):
-            return owner.behind(self.raw.decode("utf-8", "replace"), under)
+            key = self.raw.decode("utf-8", "replace")
+            return owner.behind(key, under) if self.options is None or key in self.options else ()
         if self.raw and byte in SPACE:
             return ((_Key(self.options, self.raw, ended=True), below),)
         raw = self.raw + bytes((byte,))

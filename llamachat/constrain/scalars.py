@@ -191,6 +191,25 @@ class Word(Shape):
         return ((InWord(self.text[1:]), below),) if byte == self.text[0] else ()
 
 
+@dataclass(frozen=True, slots=True)
+class Heads(Frame):
+    """Inside one of many fixed texts; each leads to frames, the first on top."""
+
+    heads: tuple[tuple[bytes, tuple[Frame, ...]], ...]
+
+    def step(self, byte: int, below: Stack) -> Stacks:
+        rest = [(head[1:], frames) for head, frames in self.heads if head[0] == byte]
+        longer = tuple((head, frames) for head, frames in rest if head)
+        stacks: Stacks = ((Heads(longer), below),) if longer else ()
+        for head, frames in rest:
+            if not head:
+                stack = below
+                for frame in reversed(frames):
+                    stack = (frame, stack)
+                stacks += (stack,)
+        return stacks
+
+
 TRUE, FALSE, NULL = ((Word(a), Word(b)) for a, b in ((b"true", b"True"), (b"false", b"False"), (b"null", b"None")))
 
 

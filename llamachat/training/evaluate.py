@@ -1,6 +1,6 @@
 """Runs evaluation tasks headless through the product's own loop and python tool, and reports pass rates.
 
-``python -m llamachat.training.evaluate tasks.jsonl [--model DIR] [--output json] [--verbose]``
+``python -m llamachat.training.evaluate tasks.jsonl [--model DIR] [--constrained on] [--output json] [--verbose]``
 Functions and the search are answered from the task. A task passes when each of its turns does.
 """
 
@@ -57,8 +57,8 @@ def search_tool(corpus: Sequence[Mapping[str, str]]) -> Tool:
     return Tool("search", "Searches the web.", query, run, "builtin", "brave_search")
 
 
-async def run_task(task: Mapping[str, Any], runtime: LlamaRuntime) -> Outcome:
-    """Hold the dialog of one task."""
+async def run_task(task: Mapping[str, Any], runtime: LlamaRuntime, constrained: bool | None = None) -> Outcome:
+    """Hold the dialog of one task; ``constrained`` as in ``run_turn``."""
     outcome = Outcome(task["id"], task["category"])
     session = PythonSession()
     tools = [function_tool(task["functions"], spec) for spec in task["functions"]]
@@ -72,7 +72,7 @@ async def run_task(task: Mapping[str, Any], runtime: LlamaRuntime) -> Outcome:
     try:
         for turn in task["turns"]:
             dialog += Message("user", turn["user"])
-            dialog, reply, calls = await _answer(dialog, runtime, Toolbox(tuple(tools)), outcome)
+            dialog, reply, calls = await _answer(dialog, runtime, Toolbox(tuple(tools)), outcome, constrained)
             outcome.reason = problem(task["functions"], turn, reply, calls)
             if outcome.reason:
                 break
@@ -82,12 +82,12 @@ async def run_task(task: Mapping[str, Any], runtime: LlamaRuntime) -> Outcome:
 
 
 async def _answer(
-    dialog: Dialog, runtime: LlamaRuntime, toolbox: Toolbox, outcome: Outcome
+    dialog: Dialog, runtime: LlamaRuntime, toolbox: Toolbox, outcome: Outcome, constrained: bool | None
 ) -> tuple[Dialog, str, list[dict[str, Any]]]:
     calls: list[dict[str, Any]] = []
     reply = ""
     outcome.log.append(f"user: {dialog[len(dialog) - 1].text}")
-    async for event in run_turn(dialog, runtime, toolbox, sampling=GREEDY):
+    async for event in run_turn(dialog, runtime, toolbox, sampling=GREEDY, constrained=constrained):
         if isinstance(event, ToolStart):
             name = event.call.name
             name = "python" if name == CODE_INTERPRETER else "search" if name in BUILTIN_TOOLS else name
@@ -101,11 +101,11 @@ async def _answer(
     return dialog, reply, calls
 
 
-async def run_all(tasks: Sequence[Mapping[str, Any]], model: Path) -> list[Outcome]:
+async def run_all(tasks: Sequence[Mapping[str, Any]], model: Path, constrained: bool | None = None) -> list[Outcome]:
     """Hold all dialogs, one after the other, greedily."""
     runtime = LlamaRuntime.open(model, threads=1)
     try:
-        return [await run_task(task, runtime) for task in tasks]
+        return [await run_task(task, runtime, constrained) for task in tasks]
     finally:
         runtime.close()
 
@@ -124,11 +124,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("tasks", type=Path)
     parser.add_argument("--model", type=Path, default=BUNDLED)
+    parser.add_argument("--constrained", choices=("auto", "on", "off"), default="auto", help="hold calls to the offer")
     parser.add_argument("--output", choices=("text", "json"), default="text")
     parser.add_argument("--verbose", action="store_true", help="show the dialogs that failed")
     options = parser.parse_args()
     tasks = [json.loads(line) for line in options.tasks.read_text().splitlines() if line]
-    outcomes = asyncio.run(run_all(tasks, options.model))
+    constrained = {"auto": None, "on": True, "off": False}[options.constrained]
+    outcomes = asyncio.run(run_all(tasks, options.model, constrained))
     report = summary(outcomes)
     if options.output == "json":
         print(json.dumps({**report, "failed": {o.id: o.reason for o in outcomes if o.reason}}, indent=2))
