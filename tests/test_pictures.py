@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from test_transcript import alone, until, window
+from test_transcript import alone, card, until, window
 
 from llamachat.messages import Artifact, ToolCall, ToolResult
 from llamachat.widgets.look import Look
@@ -21,10 +21,8 @@ def png(path: Path, size: tuple[int, int], mode: str = "RGB", colour: object = "
     return str(path)
 
 
-def card(*artifacts: Artifact) -> ToolCard:
-    shown = ToolCard()
-    shown.end(ToolResult(CALL, "completed", artifacts=artifacts), 0.1)
-    return shown
+def plotted(*artifacts: Artifact, pictures: bool = True) -> ToolCard:
+    return card(ToolResult(CALL, "completed", artifacts=artifacts), pictures=pictures)
 
 
 def test_two_pixels_are_one_cell_and_large_pictures_fit(tmp_path):
@@ -41,6 +39,13 @@ def test_a_transparent_ground_becomes_paper(tmp_path):
     for mode, colour in (("RGBA", (0, 0, 0, 0)), ("LA", (0, 0)), ("1", 1)):
         lines = picture(png(tmp_path / f"{mode}.png", (2, 2), mode, colour), 10)
         assert str(lines[0].spans[0].style) == "#ffffff on #ffffff"
+
+
+def test_pictures_can_be_left_out(tmp_path):
+    plot = Artifact("plot.png", "image/png", png(tmp_path / "plot.png", (4, 4)))
+    assert len(plotted(plot).draw(60, Look())) == 5
+    lines = plotted(plot, pictures=False).draw(60, Look())
+    assert [line.plain.strip() for line in lines[2:]] == [caption(plot)]
 
 
 def test_without_colours_there_is_only_the_caption(tmp_path, monkeypatch):
@@ -88,7 +93,7 @@ def test_a_hostile_file_is_one_line(tmp_path, name):
     path = tmp_path / "file.png"
     path.write_bytes(hostile(tmp_path)[name])
     assert picture(str(path), 40) == []
-    lines = card(Artifact("file.png", "image/png", str(path))).draw(60, Look())
+    lines = plotted(Artifact("file.png", "image/png", str(path))).draw(60, Look())
     assert len(lines) == 3
     assert "can't be shown here · o opens" in lines[-1].plain
 
@@ -101,13 +106,13 @@ def test_captions_say_what_is_there(tmp_path):
         (Artifact("a\nb\x1b", "text/csv", str(tmp_path / "gone")), "▫ a␊b␛ · no longer there"),
         (Artifact("nul", "image/png", "a\0b"), "▫ nul · no longer there"),
     ):
-        assert caption(artifact, drawn=False) == expected
+        assert caption(artifact) == expected
     assert picture("a\0b", 10) == picture(str(tmp_path), 10) == []
 
 
 async def test_a_plot_stands_below_its_card_and_opens(tmp_path):
     path = png(tmp_path / "plot.png", (40, 20))
-    async with alone(card(Artifact("plot.png", "image/png", path)), size=(60, 30)) as (transcript, pilot):
+    async with alone(plotted(Artifact("plot.png", "image/png", path)), size=(60, 30)) as (transcript, pilot):
         rows = window(transcript)
         assert rows[3] == "    " + "▀" * 40
         assert rows[13].strip().startswith("▫ plot.png · ")

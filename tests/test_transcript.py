@@ -9,13 +9,12 @@ from hypothesis import strategies as st
 from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 
-from llamachat.messages import Message, StopReason, ToolCall, ToolResult
+from llamachat.messages import StopReason, ToolCall, ToolResult
 from llamachat.widgets import STYLESHEET
 from llamachat.widgets.column import KEPT_ROWS
 from llamachat.widgets.heights import Heights
 from llamachat.widgets.look import Look, dress
 from llamachat.widgets.message import ReplyView, UserView
-from llamachat.widgets.replay import views_of
 from llamachat.widgets.toolcard import ToolCard
 from llamachat.widgets.transcript import Transcript
 from llamachat.widgets.view import View
@@ -82,6 +81,14 @@ def dialog(turns: int) -> list[View]:
             ReplyView(f"answer {i}\n\n" + "- item of a list\n" * (i % 7) + "| a | b |\n|-|-|\n" * (i % 3), -i - 1),
         )
     ]
+
+
+def card(result: ToolResult, *, pictures: bool = True) -> ToolCard:
+    """A call that has ended; nobody knows how long it took."""
+    shown = ToolCard(pictures=pictures)
+    shown.start(result.call, result.call.name)
+    shown.end(result, None)
+    return shown
 
 
 def drawn(transcript: Transcript) -> list[View]:
@@ -154,8 +161,7 @@ async def test_a_streamed_turn_ends_with_the_screen_of_a_loaded_one():
         transcript.end_call(ToolResult(CALL, "completed"), 0.0)
         transcript.flush()
         streamed = window(transcript)
-        said = (Message("user", "hi"), Message("assistant", REPLY, (CALL,)), ToolResult(CALL, "completed"))
-        transcript.load(views_of(enumerate(said)))
+        transcript.load([UserView("hi"), ReplyView(REPLY), card(ToolResult(CALL, "completed"))])
         assert [row.replace("✓ 0.0 s", "✓") for row in streamed] == window(transcript)
 
 
@@ -285,13 +291,13 @@ async def test_labels_and_marks_are_shown():
 
 
 async def test_keys_walk_copy_and_unfold():
-    card = next(iter(views_of([(0, Message("assistant", "", (CALL,))), (1, ToolResult(CALL, "completed"))])))
+    called = card(ToolResult(CALL, "completed"))
     reply = ReplyView("See\n\n```python\nprint(1)\n```\n")
-    async with alone(UserView("hello"), card, reply, size=(60, 60)) as (transcript, pilot):
+    async with alone(UserView("hello"), called, reply, size=(60, 60)) as (transcript, pilot):
         await pilot.press("tab", "c", "y", "up", "y", "enter")
         await until(pilot, lambda: "  x29 = 29" in "\n".join(window(transcript)))
         await pilot.press("space", "k", "c", "j")
-        assert transcript.chosen is card
+        assert transcript.chosen is called
         assert pilot.app.heard == [
             ("message", reply.source),
             ("code", "print(1)\n"),
@@ -327,28 +333,18 @@ async def test_a_double_click_selects_one_message():
         assert pilot.app.screen.get_selected_text() == "one two"
 
 
-# ── kept dialogs ─────────────────────────────────────────────────────────────────────────────────────────────────────
+def test_the_head_of_a_card_says_how_far_it_is():
+    def head() -> str:
+        return shown.draw(*FIT)[0].plain
 
-
-def test_a_kept_dialog_becomes_messages_and_cards():
-    kept = [
-        Message("system", "Help."),
-        Message("user", "hi"),
-        Message("assistant", "", (CALL, CALL), stop=StopReason.end_of_message),
-        Message("ipython", "completed\n[stdout]\n1\n[/stdout]"),
-        Message("ipython", "error\n[stderr]oh[/stderr]"),
-        Message("assistant", "Half", (CALL,), stop=StopReason.cancelled),
-        Message("user", "again"),
-    ]
-    views = list(views_of(enumerate(kept), lambda call: f"my {call.name}"))
-    assert [(view.kind, view.key) for view in views] == [
-        ("user", 1),
-        ("tool", 3),
-        ("tool", 4),
-        ("reply", 5),
-        ("tool", (5, "python")),
-        ("user", 6),
-    ]
-    heads = [view.draw(*FIT)[0].plain for view in views if isinstance(view, ToolCard)]
-    assert heads == ["● my python  ✓", "● my python  ✗", "● my python  ✗ interrupted"]
-    assert views[3].mark == "— interrupted"
+    shown = ToolCard()
+    shown.write("x = 1")
+    assert head() == "● writing a call  …"
+    shown.start(CALL, "my\npython")
+    assert head() == "● my␊python  running …"
+    shown.abandon()
+    assert head() == "● my␊python  ✗ interrupted"
+    shown.end(ToolResult(CALL, "completed"), 0.25)
+    assert head() == "● my␊python  ✓ 0.2 s"
+    shown.abandon()
+    assert head() == "● my␊python  ✓ 0.2 s"

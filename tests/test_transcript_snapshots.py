@@ -4,12 +4,11 @@ from collections.abc import Callable, Iterable
 
 import pytest
 from PIL import Image
-from test_transcript import Alone
+from test_transcript import Alone, card
 from textual.pilot import Pilot
 
-from llamachat.messages import Artifact, Message, ToolCall, ToolResult
+from llamachat.messages import Artifact, ToolCall, ToolResult
 from llamachat.widgets.message import ReplyView, UserView
-from llamachat.widgets.replay import views_of
 from llamachat.widgets.transcript import Transcript
 from llamachat.widgets.view import View
 
@@ -46,8 +45,7 @@ def test_picture_files_and_formulas(look, tmp_path):
     table.write_bytes(b"x" * 12_345)
     files = (("plot.png", "image/png", plot), ("table.csv", "text/csv", table), ("gone.png", "image/png", "no"))
     result = ToolResult(CALL, "completed", True, tuple(Artifact(name, kind, str(path)) for name, kind, path in files))
-    said = (Message("user", "Plot it."), Message("assistant", "", (CALL,)), result, Message("assistant", FORMULAS))
-    assert look(views_of(enumerate(said)), "tab")
+    assert look([UserView("Plot it."), card(result), ReplyView(FORMULAS)], "tab")
 
 
 def test_long_dialog_scrolled_up_with_labels(look):

@@ -48,15 +48,15 @@ def picture(path: str, width: int) -> list[Text]:
     return list(_drawn(path, stat.st_mtime_ns, stat.st_size, min(width, WIDEST)))
 
 
-def caption(artifact: Artifact, drawn: bool) -> str:
-    """Name, size, and how to see more."""
+def caption(artifact: Artifact, *, unseen: bool = False) -> str:
+    """Name, size, and how to see more; ``unseen``: a picture that should stand above it, and doesn't."""
     name = visible(artifact.name).replace("\n", "␊")
     try:
         size = os.stat(artifact.path).st_size
     except (OSError, ValueError):
         return f"▫ {name} · no longer there"
-    unseen = " · can't be shown here" if is_picture(artifact.media_type) and not drawn else ""
-    return f"▫ {name} · {_readable(size)}{unseen} · o opens"
+    why = " · can't be shown here" if unseen else ""
+    return f"▫ {name} · {_readable(size)}{why} · o opens"
 
 
 def _readable(size: int) -> str:

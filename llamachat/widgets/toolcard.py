@@ -21,10 +21,12 @@ _STREAM = re.compile(r"\[(stdout|stderr)\]\n?(.*?)\n?\[/\1\]", re.DOTALL)
 
 
 class ToolCard(View):
-    """A call and its result. ``write`` shows a call that the model is still writing."""
+    """A call and its result. ``write`` shows a call that the model is still writing. Without ``pictures``, files are
+    only named."""
 
-    def __init__(self, key: Hashable = None) -> None:
+    def __init__(self, key: Hashable = None, *, pictures: bool = True) -> None:
         super().__init__(key)
+        self._pictures = pictures
         self._draft = ""
         self._title = ""
         self._call: ToolCall | None = None
@@ -46,11 +48,6 @@ class ToolCard(View):
     def code(self) -> str:
         """What runs."""
         return _code(self._call)[0] if self._call else self._draft
-
-    @property
-    def call(self) -> ToolCall:
-        """What is asked for; a call that is being written has no name yet."""
-        return self._call or ToolCall("")
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -113,7 +110,7 @@ class ToolCard(View):
         lines = [self._head(look), *prefixed(body, indent, indent)]
         self._file_rows = {}
         for artifact in self._artifacts:
-            rows = prefixed(_file_rows(artifact, inner, look), indent, indent)
+            rows = prefixed(self._file(artifact, inner, look), indent, indent)
             self._file_rows |= {len(lines) + i: artifact.path for i in range(len(rows))}
             lines += rows
         return lines
@@ -142,11 +139,12 @@ class ToolCard(View):
         rows = wrap(Text(visible(output), look.muted, end=""), width - 2)
         return prefixed(folded(rows, FOLD, look, self.opened, tail=failed, cut=cut), arrow, Text("  "))
 
-
-def _file_rows(artifact: Artifact, width: int, look: Look) -> list[Text]:
-    """The picture, if it is one, and the caption."""
-    picture_rows = picture(artifact.path, width) if is_picture(artifact.media_type) else []
-    return [*picture_rows, *wrap(Text(caption(artifact, bool(picture_rows)), look.muted, end=""), width)]
+    def _file(self, artifact: Artifact, width: int, look: Look) -> list[Text]:
+        """The picture, if it is one, and the caption."""
+        wanted = self._pictures and is_picture(artifact.media_type)
+        rows = picture(artifact.path, width) if wanted else []
+        unseen = wanted and not rows
+        return [*rows, *wrap(Text(caption(artifact, unseen=unseen), look.muted, end=""), width)]
 
 
 def readable(output: str) -> str:
