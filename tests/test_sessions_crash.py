@@ -367,3 +367,28 @@ def test_rows_that_make_no_sense_cost_only_themselves(tmp_path: Path) -> None:
         assert store.notice is not None
         assert "3 rows make no sense" in store.notice.message
         assert [m.text for m in store.open(session.id).dialog()] == ["One.", "question", "beside", "result"]
+
+
+def test_three_programs_make_the_store_together(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "sessions.db"
+    with talker(path) as one, talker(path) as two, talker(path) as three:
+        ids = {process.stdout.readline().split()[0] for process in (one, two, three) if process.stdout}
+        assert all(process.stdout.readline().startswith("asked 0") for process in (one, two, three) if process.stdout)
+    with closing(Store(path)) as store:
+        assert store.notice is None
+        assert {info.id for info in store.sessions()} <= ids
+
+
+def test_a_search_index_that_is_damaged_is_made_anew(tmp_path: Path) -> None:
+    path, told = tmp_path / "sessions.db", Queue[StorageError | None]()
+    with closing(Store(path)) as store:
+        store.create().ask(Message("user", "before"), Conditions())
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("UPDATE words_data SET block = randomblob(50)")
+        db.commit()
+    with closing(Store(path, tell=told.put)) as store:
+        session = store.open(store.sessions()[0].id)
+        session.ask(Message("user", "after"), Conditions())
+        while not store.flush():
+            told.get(timeout=10)
+        assert [len(store.search(word)) for word in ("before", "after")] == [1, 1]

@@ -55,16 +55,10 @@ def prepare(path: Path, now: float) -> StorageError | None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with FileLock(f"{path}.lock", mode=0o600, timeout=30):
             if not path.exists() and not _beside(path, "-wal").exists():
-                _create(path)
+                os.rename(_create(path), path)
                 return None
-            if reason := _damage(path):
-                return _set_aside(path, reason, now)
-            with closing(connect(path)) as db:
-                migrate(db)
-                if (mark := _beside(path, ".suspect")).exists():
-                    db.execute("INSERT INTO words (words) VALUES ('rebuild')")  # what quick_check doesn't see
-                    mark.unlink()
-            return None
+            reason = _damage(path) or _bring_up(path)
+            return _set_aside(path, reason, now) if reason else None
 
 
 def migrate(db: sqlite3.Connection) -> None:
@@ -109,8 +103,8 @@ def unusable(path: Path, error: Exception) -> StorageError:
     return StorageError(f"The session store {path} can't be used: {reason}.", _FULL)
 
 
-def _create(path: Path) -> None:
-    """A new file appears at once and whole, so that an empty one is always a torn one."""
+def _create(path: Path) -> Path:
+    """A new store beside ``path``, to be renamed: it appears at once and whole, so that an empty file is a torn one."""
     new = _beside(path, ".new")
     for suffix in FILES:
         _beside(new, suffix).unlink(missing_ok=True)
@@ -119,7 +113,7 @@ def _create(path: Path) -> None:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         migrate(db)
-    os.rename(new, path)
+    return new
 
 
 def _damage(path: Path) -> str:
@@ -151,6 +145,23 @@ def _damage(path: Path) -> str:
     return ""
 
 
+def _bring_up(path: Path) -> str:
+    """Migrate, and make the search index anew if something could not be read: quick_check doesn't look into it. Why
+    that can't be done, if the file is not in order."""
+    mark = _beside(path, ".suspect")
+    try:
+        with closing(connect(path)) as db:
+            migrate(db)
+            if mark.exists():
+                db.execute("INSERT INTO words (words) VALUES ('rebuild')")
+    except sqlite3.DatabaseError as error:
+        if not damaged(error):
+            raise
+        return str(error)
+    mark.unlink(missing_ok=True)
+    return ""
+
+
 def _newer(path: Path, version: int) -> StorageError:
     return StorageError(
         f"The session store {path} is of a newer llamachat (version {version}; this one knows {len(MIGRATIONS)}).",
@@ -159,7 +170,9 @@ def _newer(path: Path, version: int) -> StorageError:
 
 
 def _set_aside(path: Path, reason: str, now: float) -> StorageError:
-    """Rename the files, make new ones, and take over what can be read."""
+    """Take over what can be read into a new store, then rename both: until then, an end changes nothing."""
+    new = _create(path)
+    kept = salvage(path, new) if path.exists() else 0
     base = _beside(path, f".damaged-{datetime.fromtimestamp(now, UTC):%Y%m%d-%H%M%S}")
     aside, number = base, 1
     while any(_beside(aside, suffix).exists() for suffix in FILES):
@@ -168,9 +181,8 @@ def _set_aside(path: Path, reason: str, now: float) -> StorageError:
     for suffix in FILES:
         if (file := _beside(path, suffix)).exists():
             file.rename(_beside(aside, suffix))
+    os.rename(new, path)
     _beside(path, ".suspect").unlink(missing_ok=True)
-    _create(path)
-    kept = salvage(aside, path) if aside.exists() else 0
     return StorageError(
         f"The session store was damaged ({reason}); it is set aside as {aside}.",
         f"{kept} messages could be read in it, and are kept." if kept else "No message could be read in it.",

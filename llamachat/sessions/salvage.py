@@ -33,14 +33,14 @@ UPDATE nodes SET kind = 'said', exact = NULL, calls = NULL, stop = NULL, token_i
 """
 
 
-def salvage(damaged: Path, path: Path) -> int:
-    """Copy rows from ``damaged``, which stays as it is, into the fresh store ``path``; how many messages came over."""
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix="salvage-") as folder:
+def salvage(damaged: Path, fresh: Path) -> int:
+    """Copy rows from ``damaged``, which stays as it is, into the new store ``fresh``; how many messages came over."""
+    with tempfile.TemporaryDirectory(dir=fresh.parent, prefix="salvage-") as folder:
         copy = Path(folder) / "store.db"
         for suffix in ("", "-wal"):
             if (file := damaged.with_name(damaged.name + suffix)).exists():
                 shutil.copyfile(file, copy.with_name(copy.name + suffix))
-        with closing(sqlite3.connect(copy)) as old, closing(sqlite3.connect(path)) as new:
+        with closing(sqlite3.connect(copy)) as old, closing(sqlite3.connect(fresh)) as new:
             new.row_factory = sqlite3.Row
             old.text_factory = lambda raw: raw.decode("utf-8", "replace")
             old.execute("PRAGMA writable_schema = ON")  # a file that is cut may be read as far as it goes

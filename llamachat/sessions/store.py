@@ -228,8 +228,8 @@ class Store:
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
-        """What was put is on the disk first, if the disk takes it."""
-        self.writer.flush()
+        """What was put is on the disk first, if the disk takes it soon."""
+        self.writer.flush(1.0)
         with translated(self.path), closing(connect(self.path, busy=self.busy)) as db:
             yield db
 
