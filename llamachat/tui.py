@@ -24,6 +24,7 @@ from llamachat.chat.commands import COMMANDS, NAMES, Command, complete, read
 from llamachat.chat.conversation import Conversation, Turn
 from llamachat.chat.permissions import Answer, Permissions
 from llamachat.chat.settings import Settings
+from llamachat.chat.shell import run_shell
 from llamachat.chat.verbs import do
 from llamachat.chat.window import inspect
 from llamachat.errors import ConfigError, EngineError, LlamaChatError
@@ -44,7 +45,7 @@ from llamachat.widgets.status import Status, StatusLine
 from llamachat.widgets.terminal import notification_code
 from llamachat.widgets.transcript import Transcript
 from llamachat.widgets.waiting import Waiting, WaitingList
-from llamachat.widgets.writing import find_past, run_shell, write_outside
+from llamachat.widgets.writing import find_past, write_outside
 from llamachat.workshop import Workshop, with_tools
 
 __all__ = ["LlamaChatApp", "Settings"]

@@ -4,12 +4,13 @@ MCP servers take seconds to come up: a chat opens without them, and adds their t
 """
 
 from collections.abc import AsyncIterator, Callable, Collection, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llamachat.config import Config, McpConfig
+from llamachat.errors import ConfigError
 from llamachat.paths import config_dir
 from llamachat.tools import Tool, Toolbox
 
@@ -30,7 +31,7 @@ class Workshop:
 
     def place(self, path: Path) -> None:
         """Let python open ``path`` by its name. A file that is there already stays."""
-        if not (self.python.scratch / path.name).exists():
+        with suppress(ConfigError):
             self.python.attach(path)
 
     async def walls(self) -> "Walls":

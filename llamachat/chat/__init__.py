@@ -6,4 +6,5 @@ permissions    which calls run, which are asked about
 commands       names and forms of the / commands, and how they complete
 front          what a verb needs of a screen
 verbs          what the commands do
+shell          the user's own commands, by !
 """

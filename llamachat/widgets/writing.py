@@ -1,6 +1,5 @@
-"""Help at the prompt: an editor of the user's own, what was asked before, a shell if it is wanted. Knows no dialog."""
+"""Help at the prompt: an editor of the user's own, and what was asked before. Knows no dialog."""
 
-import asyncio
 import os
 import shlex
 import subprocess
@@ -9,14 +8,10 @@ from pathlib import Path
 
 from llamachat.chat.front import Choice
 from llamachat.errors import ConfigError
-from llamachat.paths import editor, shell
-from llamachat.visible import visible
+from llamachat.paths import editor
 from llamachat.widgets.history import History
 from llamachat.widgets.picker import Picker
 from llamachat.widgets.prompt import Prompt
-
-SHELL_SECONDS = 60.0
-SHELL_OUTPUT = 64 << 10  # bytes
 
 
 def write_outside(prompt: Prompt) -> None:
@@ -43,31 +38,3 @@ async def find_past(prompt: Prompt, history: History) -> None:
     chosen = await prompt.app.push_screen_wait(Picker("Asked before", rows, written=prompt.text))
     if chosen is not None:
         prompt.put(chosen)
-
-
-async def run_shell(command: str, allowed: bool) -> str:
-    """What ``command`` prints in the user's shell, as a page. The model sees nothing of it.
-
-    Raises ConfigError if it is not ``allowed``, or takes too long.
-    """
-    if not allowed:
-        raise ConfigError("! runs nothing here.", "llamachat config set ui.shell true lets it run your commands.")
-    process = await asyncio.create_subprocess_exec(
-        shell(), "-c", command, stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, start_new_session=True,
-    )  # fmt: skip
-    assert process.stdout
-    printed = b""
-    try:
-        async with asyncio.timeout(SHELL_SECONDS):
-            while data := await process.stdout.read(1 << 16):
-                printed = (printed + data)[-SHELL_OUTPUT:]
-            status = await process.wait()
-    except TimeoutError as error:
-        raise ConfigError(f"{command!r} took more than {SHELL_SECONDS:.0f} s.", "Run it in a terminal.") from error
-    finally:
-        if process.returncode is None:
-            os.killpg(process.pid, 9)
-            await process.wait()
-    text = visible(printed.decode("utf-8", "replace")).replace("```", "`` `")
-    return f"`! {command}` {f'ended with {status}' if status else ''}\n\n```text\n{text}\n```"
