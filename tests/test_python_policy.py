@@ -1,10 +1,12 @@
 """What the model's code may and may not do: everyday programs run, walks into the interpreter are refused."""
 
+import importlib.util
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from llamachat.tools.guards import ALLOWED
 from llamachat.tools.python import PythonSession
 
 
@@ -35,15 +37,16 @@ async def test_everyday_code_runs(python: PythonSession, name: str) -> None:
     assert (result.value, result.error) == (value, None)
 
 
+ABSENT = next(name for name in sorted(ALLOWED) if importlib.util.find_spec(name) is None)
 REFUSED = {
-    "subclasses": ("().__class__.__base__.__subclasses__()", "NotAllowed: line 1: '__subclasses__' is hidden here"),
+    "subclasses": ("().__class__.__base__.__subclasses__()", "'__base__' is hidden here, but for your own classes"),
     "globals": ("def f(): pass\nf.__globals__", "line 2: '__globals__' is hidden here; use the plain function"),
     "code": ("(lambda: 0).__code__", "'__code__' is hidden"),
     "frames": ("(i for i in ()).gi_frame", "'gi_frame' is hidden: frames and code objects can't be reached here"),
     "traceback": ("try: 1/0\nexcept Exception as e: e.__traceback__.tb_frame", "'tb_frame' is hidden"),
     "pattern": ("match (i for i in ()):\n    case object(gi_frame=f): f", "'gi_frame' is hidden"),
     "getattr": ("getattr((), '__cla' + 'ss__').mro; getattr(int, '__sub' + 'classes__')", "'__subclasses__' is hidden"),
-    "hasattr": ("hasattr(int, '__subclasses__')", "'__subclasses__' is hidden"),
+    "hasattr": ("hasattr(int, '__globals__')", "'__globals__' is hidden"),
     "setattr": ("def f(): pass\nsetattr(f, '__code__', 1)", "'__code__' is hidden"),
     "attrgetter": ("import operator\noperator.attrgetter('a.__globals__')", "'__globals__' is hidden"),
     "methodcaller": ("from operator import methodcaller as m\nm('__subclasses__')(int)", "'__subclasses__' is hidden"),
@@ -57,22 +60,27 @@ REFUSED = {
     "global": ("def f():\n    global _echo_", "the name '_echo_' is not available here"),
     "class": ("x = 1\nclass A: pass\nA().__class__ = int", "'__class__' can't be changed here"),
     "import": ("__import__('os')", "__import__ can't be called here; use an import statement"),
-    "eval": ("eval('1')", "RuntimeError: eval() is not available here; write the expression itself"),
-    "exec": ("exec('1')", "RuntimeError: exec() is not available here"),
+    "eval": ("eval('().__globals__')", "NotAllowed: line 1: '__globals__' is hidden here"),
+    "exec": ("exec('import socket')", "ImportError: the module socket can't be imported here"),
+    "exec_names": ("names = {}\nexec('1', names)\nnames['__builtins__']", "KeyError: '__builtins__'"),
+    "own_names": ("globals()['_getattr_'] = 1", "ValueError: _getattr_"),
     "compile": ("compile('1', '', 'eval')", "RuntimeError: compile() is not available here"),
-    "system": ("import os\nos.system('id')", "AttributeError: os.system is not available here; see dir(os)"),
-    "modules": ("import sys\nsys.modules", "AttributeError: sys.modules is not available here"),
-    "hop": ("import dataclasses\ndataclasses.sys.modules", "AttributeError: sys.modules is not available here"),
+    "system": ("import os\nos.system('id')", "os.system is not available here: no other programs can be run here"),
+    "modules": ("import sys\nsys.modules['os']", "KeyError: 'os'"),
+    "hop": ("import dataclasses\ndataclasses.sys._getframe", "AttributeError: sys._getframe is private"),
+    "value": ("import dataclasses\nmatch 1:\n    case dataclasses.sys.modules: 1", "can't stand in a pattern here"),
+    "augmented": ("s = ''\ns.format += 1", "'format' can't be changed here"),
+    "library": ("import string\ndel string.Formatter.get_field", "is not yours and can't be changed here"),
+    "script": ("__file__", "there is no script file here; the working folder is os.getcwd()"),
     "hop_private": ("import random\nrandom._os.system('id')", "AttributeError: random._os is private"),
     "hop_foreign": ("import uuid\nuuid.os.popen", "AttributeError: os.popen is not available here"),
     "from_private": ("from random import _os", "ImportError: cannot import name '_os' from 'random'"),
     "patch": ("import json\njson.dumps = 1", "AttributeError: the module json can't be changed here"),
     "network": ("import socket", "ImportError: the module socket can't be imported here: there is no network here"),
-    "process": ("import subprocess", "the module subprocess can't be imported here: code runs here in one process"),
+    "process": ("import subprocess", "the module subprocess can't be imported here: no other programs can be run here"),
     "relative": ("from . import x", "can't be imported here"),
-    "missing": ("import pypdf.nowhere", "ModuleNotFoundError: pypdf is not installed here; do without it"),
-    "async": ("async def f(): await g()", "async code can't run here; write plain functions"),
-    "star": ("try: pass\nexcept* ValueError: pass", "TryStar can't be used here"),
+    "missing": (f"import {ABSENT}.nowhere", f"ModuleNotFoundError: {ABSENT} is not installed here; do without it"),
+    "star": ("try: pass\nexcept* ValueError: pass", "except* can't be used here; catch ExceptionGroup"),
     "read": ("open('/etc/passwd')", "PermissionError: /etc/passwd: only files in the working folder can be read"),
     "read_io": ("import io\nio.open('/etc/passwd')", "PermissionError: /etc/passwd"),
     "opener": ("open('a', 'w', opener=lambda path, flags: 4)", "unexpected keyword argument 'opener'"),
@@ -89,7 +97,7 @@ REFUSED = {
         "np.load('x.npy', allow_pickle=True)",
         "a pickle that needs posix.system can't be loaded here",
     ),
-    "numpy_library": ("import numpy as np\nnp.ctypeslib.ctypes", "numpy.ctypeslib.ctypes leads to a module that"),
+    "numpy_library": ("import numpy as np\nnp.ctypeslib.ctypes", "numpy.ctypeslib can't be used here"),
 }  # fmt: skip
 
 

@@ -1,86 +1,97 @@
-"""What code may reach: the builtins, attributes and modules of the python worker. Knows no syntax, file or pipe.
+"""What code may reach: attributes, modules and their stand-ins. Knows no syntax, file or pipe.
 
-Whatever is refused says what to do instead, with the exception that Python itself would raise.
+Whatever is refused says what to do instead, with the exception that Python itself would raise. ``modules`` fills
+FACADES and REPLACED; ``names`` makes the builtins of it all.
 """
 
 import builtins
-import operator
-import os
-import re
+import importlib
 import string
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from _string import formatter_field_name_split  # type: ignore[import-not-found]
+from abc import ABCMeta
+from collections.abc import Callable, Mapping
+from enum import EnumMeta
 from functools import partial
-from types import ModuleType, SimpleNamespace
-from typing import IO, Any, NoReturn
+from types import BuiltinMethodType, FunctionType, ModuleType
+from typing import Any
 
 from llamachat.tools.policy import hidden, words
 
 ALLOWED = words("""
-    __future__ abc array ast base64 binascii bisect calendar cmath collections colorsys contextlib contextvars copy
-    csv dataclasses datetime decimal difflib enum errno fnmatch fractions functools glob graphlib gzip hashlib heapq
-    hmac html io itertools json keyword locale logging math numbers operator pathlib posixpath pprint queue random re
-    reprlib secrets statistics string struct tempfile textwrap time token traceback types typing unicodedata uuid
-    warnings weakref xml zipfile zlib zoneinfo
-    dateutil matplotlib mpl_toolkits mpmath networkx numpy openpyxl pandas PIL pypdf pytz scipy seaborn sklearn
-    statsmodels sympy tabulate tzdata
+    __future__ abc argparse array ast base64 binascii bisect calendar cmath codecs collections colorsys configparser
+    contextlib contextvars copy csv dataclasses datetime decimal difflib doctest enum errno filecmp fnmatch fractions
+    functools getopt glob graphlib gzip hashlib heapq hmac html io ipaddress itertools json keyword linecache locale
+    logging lzma math mimetypes numbers operator pathlib pickle platform posixpath pprint queue random re reprlib
+    secrets shlex shutil sqlite3 stat statistics string struct tarfile tempfile textwrap time token tokenize
+    tomllib traceback tracemalloc types typing unicodedata unittest uuid warnings weakref xml zipfile zlib zoneinfo bz2
+    dateutil joblib matplotlib mpl_toolkits mpmath networkx numpy openpyxl pandas patsy PIL plotly pypdf pyarrow pytz
+    scipy seaborn sklearn statsmodels sympy tabulate tqdm typing_extensions tzdata xlsxwriter yaml
 """)
 """Top-level modules that code may import: harmless parts of the standard library, and what is installed of the rest."""
 
-_ADVICE = {
-    "socket ssl http urllib requests httpx aiohttp ftplib smtplib webbrowser": "there is no network here",
-    "subprocess multiprocessing threading signal pty ctypes": "code runs here in one process and one thread",
-    "pickle shelve marshal dill joblib": "save data as text, with json or csv",
-    "asyncio concurrent": "write plain functions",
-    "timeit": "measure with time.perf_counter()",
-    "pip": "nothing can be installed here",
+FACADES: dict[str, ModuleType] = {}
+"""Stand-ins for modules that show only some of their names."""
+REPLACED: dict[str, dict[str, Any]] = {}
+"""By module: names that are something else here."""
+_HIDDEN = {
+    "io": ("FileIO", "open_code"),
+    "linecache": ("cache", "lazycache"),
+    "logging": ("config", "handlers"),
+    "mpmath.libmp.backend": ("exec_",),
+    "numpy": ("ctypeslib", "f2py", "distutils"),
+    "numpy.testing": ("runstring", "measure", "rundocs", "extbuild"),
+    "pickle": ("_Unpickler", "_Pickler"),
+    "platform": ("os",),
+    "sqlite3": ("Connection", "dbapi2", "enable_callback_tracebacks"),
+    "sympy": ("external", "testing", "interactive"),
+    "traceback": ("walk_tb", "walk_stack"),
+    "types": ("CodeType", "FunctionType", "LambdaType", "FrameType", "TracebackType"),
+    "typing": ("get_type_hints", "ForwardRef"),
+    "unittest": ("mock",),
 }
-_BUILTINS = words("""
-    abs all any ascii bin bool bytearray bytes callable chr classmethod complex dict divmod enumerate filter
-    float format frozenset hash hex id int isinstance issubclass iter len list map max memoryview min next object oct
-    ord pow print property range repr reversed round set slice sorted staticmethod str sum super tuple type zip
-    Ellipsis NotImplemented __build_class__ __debug__
-""")
-_REFUSED = {
-    "eval": "eval() is not available here; write the expression itself, or read data with ast.literal_eval",
-    "exec": "exec() is not available here; write the code itself",
-    "compile": "compile() is not available here; write the code itself",
-    "input": "input() is not available here, nobody can type; put the values into the code",
-    "breakpoint": "breakpoint() is not available here; print what you want to see",
-    "help": "help() is not available here; print the __doc__ of the object",
+_METHODS = {
+    "get_stack": ("asyncio", "Future"),
+    "set_authorizer": ("sqlite3", "Connection"),
+    "enable_load_extension": ("sqlite3", "Connection"),
+    "load_extension": ("sqlite3", "Connection"),
 }
-_OS = words("""
-    path sep linesep name curdir pardir extsep getcwd listdir scandir walk mkdir makedirs remove unlink rename
-    replace rmdir removedirs stat fspath PathLike urandom cpu_count getpid
-""")
-_SYS = words("""
-    version version_info maxsize maxunicode float_info int_info hash_info byteorder platform implementation
-    getsizeof getrecursionlimit getdefaultencoding getrefcount intern exc_info get_int_max_str_digits
-    set_int_max_str_digits
-""")
-MAX_RECURSION = 10_000  # Python frames are 0.5 KiB of C stack at most; 8 MiB hold them
+"""Methods that lead to frames or files, and the classes that have them."""
+_OWN_ONLY = words("__subclasses__ __mro__ __bases__ __base__")
+_RAW = (eval, exec, compile, open, getattr, hasattr, setattr, delattr, vars, dir, globals, locals, input, breakpoint)
+_REPLACEMENTS: dict[Any, str] = {raw: raw.__name__ for raw in _RAW} | {
+    builtins.__import__: "__import__", importlib.import_module: "__import__", sys._getframe: "frames"
+}  # fmt: skip
+"""Functions that no module may hand out."""
 
 
-class Interrupted(BaseException):
-    """The user or the clock stops the code."""
+class Interrupted(KeyboardInterrupt):
+    """The user or the clock stops the code. asyncio lets a KeyboardInterrupt, and no other, through its tasks."""
 
 
 class SafeFormatter(string.Formatter):
     """``str.format`` whose fields can't walk into hidden attributes."""
 
     def get_field(self, field_name: str, args: Any, kwargs: Any) -> Any:
-        for name in re.findall(r"\.(\w+)", field_name):
-            if name.startswith("_") or hidden(name):
-                raise AttributeError(f"{name!r} can't be reached from a format string; pass the value itself")
-        return super().get_field(field_name, args, kwargs)
+        first, rest = formatter_field_name_split(field_name)
+        value = self.get_value(first, args, kwargs)
+        for is_attribute, key in rest:
+            if is_attribute and (key.startswith("_") or hidden(key)):
+                raise AttributeError(f"{key!r} can't be reached from a format string; pass the value itself")
+            value = get(value, key) if is_attribute else value[key]
+        return value, first
 
 
 def _format(text: str, /, *args: Any, **kwargs: Any) -> str:
-    return SafeFormatter().vformat(text, args, kwargs)
+    if not isinstance(text, str):
+        raise TypeError("format needs a string")
+    return SafeFormatter().vformat(str.__str__(text), args, kwargs)
 
 
 def _format_map(text: str, mapping: Mapping[str, Any], /) -> str:
-    return SafeFormatter().vformat(text, (), mapping)
+    if not isinstance(text, str):
+        raise TypeError("format_map needs a string")
+    return SafeFormatter().vformat(str.__str__(text), (), mapping)
 
 
 _FORMATS: dict[str, Callable[..., str]] = {"format": _format, "format_map": _format_map}
@@ -88,36 +99,138 @@ _FORMATS: dict[str, Callable[..., str]] = {"format": _format, "format_map": _for
 
 def get(owner: Any, name: str) -> Any:
     """``owner.name``, for a name that the policy has passed; modules show only what is harmless."""
-    if isinstance(owner, ModuleType):
+    if issubclass(type(owner), ModuleType):
         return _of_module(owner, name)
-    if name in _FORMATS and isinstance(owner, str):
-        return partial(_FORMATS[name], owner)
+    if name in _SPECIAL:
+        return _SPECIAL[name](owner, name)
+    value = getattr(owner, name)
+    kind = type(value)
+    if kind is ModuleType:
+        return _shown(value, f"{type(owner).__name__}.{name}")
+    if kind is BuiltinMethodType or kind is FunctionType:
+        return _harmless(value)
+    return value
+
+
+def _harmless(value: Any) -> Any:
+    if value in _REPLACEMENTS:
+        raise AttributeError(f"{_REPLACEMENTS[value]} can't be reached this way")
+    return value
+
+
+def _of_text(owner: Any, name: str) -> Any:
+    """``format`` of a string, of its class, or of the super of one."""
     if isinstance(owner, type):
-        if name in _FORMATS and issubclass(owner, str):
-            return _FORMATS[name]
-        if name == "__dict__":
-            return {key: value for key, value in vars(owner).items() if not hidden(key)}
+        return _FORMATS[name] if issubclass(owner, str) and own(owner, name) is None else getattr(owner, name)
+    value = getattr(owner, name)
+    if type(value) is BuiltinMethodType and isinstance(value.__self__, str):
+        return partial(_FORMATS[name], value.__self__)
+    return value
+
+
+def own(owner: type, name: str) -> Any:
+    """What a class of the code's itself defines as ``name``, or None."""
+    return next((vars(kind)[name] for kind in owner.__mro__ if mine(kind) and name in vars(kind)), None)
+
+
+def mine(owner: Any) -> bool:
+    """Whether the code itself has made this class or function."""
+    holder = type.__dict__["__dict__"].__get__(owner) if isinstance(owner, type) else {}
+    return bool(holder.get("__module__", getattr(owner, "__module__", None)) == "__main__")
+
+
+def _dict(owner: Any, name: str) -> Any:
+    if not isinstance(owner, type):
+        return getattr(owner, name)
+    shown = {key: value for key, value in vars(owner).items() if not hidden(key)}
+    if mine(owner):
+        return shown
+    return {key: value for key, value in shown.items() if not key.startswith("__") and key not in _FORMATS}
+
+
+def _own_only(owner: Any, name: str) -> Any:
+    if isinstance(owner, type) and not mine(owner):
+        raise AttributeError(f"{name!r} is hidden here, but for your own classes; {owner.__name__}.mro() may help")
     return getattr(owner, name)
 
 
+def _getattribute(owner: Any, name: str) -> Any:
+    raw = getattr(owner, name)
+
+    def guarded(*args: Any) -> Any:
+        check(args[-1])
+        if len(args) == 2 and (issubclass(type(args[0]), ModuleType) or args[-1] in _SPECIAL):
+            return get(*args)
+        return _harmless_value(raw(*args), args[-1])
+
+    return guarded
+
+
+def _harmless_value(value: Any, name: str) -> Any:
+    return _shown(value, name) if issubclass(type(value), ModuleType) else value
+
+
+def _setter(owner: Any, name: str) -> Any:
+    raw = getattr(owner, name)
+    bound = getattr(raw, "__self__", None) if not isinstance(owner, type) or isinstance(owner, super) else None
+
+    def guarded(*args: Any) -> None:
+        writable(args[0] if bound is None else bound)
+        check(args[0] if bound is not None else args[1])
+        raw(*args)
+
+    return guarded
+
+
+def _of_others(owner: Any, name: str) -> Any:
+    """A method that only some library's objects may not give away."""
+    module, kind = _METHODS[name]
+    base = getattr(sys.modules.get(module), kind, None)
+    value = getattr(owner, name)
+    bound = type(getattr(value, "__self__", None))
+    if base and any(issubclass(k, base) for k in (bound, type(owner), owner) if isinstance(k, type)):
+        raise AttributeError(f"{kind}.{name} can't be used here")
+    return value
+
+
+_SPECIAL: dict[str, Callable[[Any, str], Any]] = {
+    "format": _of_text, "format_map": _of_text, "__dict__": _dict, "__getattribute__": _getattribute,
+    "__setattr__": _setter, "__delattr__": _setter, **dict.fromkeys(_OWN_ONLY, _own_only),
+    **dict.fromkeys(_METHODS, _of_others),
+}  # fmt: skip
+
+
 def _of_module(module: ModuleType, name: str) -> Any:
-    own = module.__name__
-    if module not in _FACADES.values() and not _allowed(module):
-        raise AttributeError(f"the module {own} can't be used here")
-    if name in _REPLACED.get(own, ()):
-        return _REPLACED[own][name]
-    if name in _HIDDEN.get(own, ()):
-        raise AttributeError(f"{own}.{name} can't be used here")
-    if name.startswith("_") and name not in ("__name__", "__doc__", "__version__", "__all__"):
-        raise AttributeError(f"{own}.{name} is private and can't be used here")
-    if not hasattr(module, name) and module in _FACADES.values():
-        raise AttributeError(f"{own}.{name} is not available here; see dir({own})")
+    label = module.__name__
+    if module not in FACADES.values() and not _allowed(module):
+        raise AttributeError(f"the module {label} can't be used here")
+    if name in REPLACED.get(label, ()):
+        return REPLACED[label][name]
+    if concealed(label, name):
+        raise AttributeError(f"{label}.{name} can't be used here")
+    if name.startswith("_") and name not in ("__name__", "__doc__", "__version__", "__all__", "_"):
+        raise AttributeError(f"{label}.{name} is private and can't be used here")
+    if not hasattr(module, name) and module in FACADES.values():
+        raise AttributeError(f"{label}.{name} is not available here{why(label, name) or f'; see dir({label})'}")
     value = getattr(module, name)
-    if not isinstance(value, ModuleType):
-        return value
-    if value.__name__ not in _FACADES and not _allowed(value):
-        raise AttributeError(f"{own}.{name} leads to a module that can't be used here")
-    return _FACADES.get(value.__name__, value)
+    if issubclass(type(value), ModuleType):
+        return _shown(value, f"{label}.{name}")
+    return _harmless(value) if isinstance(value, BuiltinMethodType | FunctionType) else value
+
+
+def why(module: str, name: str) -> str:
+    """What to say of a name that a stand-in lacks, or ""."""
+    if module == "os" and (name in ("system", "popen", "fork", "kill") or name.startswith(("spawn", "exec"))):
+        return ": no other programs can be run here"
+    return ": use ThreadPoolExecutor" if name == "ProcessPoolExecutor" else ""
+
+
+def _shown(module: ModuleType, label: str) -> ModuleType:
+    name = module.__name__
+    parent, _, last = name.rpartition(".")
+    if (name not in FACADES and not _allowed(module)) or concealed(parent, last):
+        raise AttributeError(f"{label} leads to a module that can't be used here")
+    return FACADES.get(name, module)
 
 
 def _allowed(module: ModuleType) -> bool:
@@ -126,7 +239,7 @@ def _allowed(module: ModuleType) -> bool:
 
 def getattr_(owner: Any, name: str, *default: Any) -> Any:
     """The builtin getattr, for names that are only known now."""
-    _pass(name)
+    check(name)
     try:
         return get(owner, name)
     except AttributeError:
@@ -137,22 +250,28 @@ def getattr_(owner: Any, name: str, *default: Any) -> Any:
 
 def hasattr_(owner: Any, name: str) -> bool:
     """The builtin hasattr."""
-    return getattr_(owner, name, _FACADES) is not _FACADES
+    return getattr_(owner, name, FACADES) is not FACADES
 
 
 def setattr_(owner: Any, name: str, value: Any) -> None:
     """The builtin setattr."""
-    _pass(name)
+    check(name)
     setattr(writable(owner), name, value)
 
 
 def delattr_(owner: Any, name: str) -> None:
     """The builtin delattr."""
-    _pass(name)
+    check(name)
     delattr(writable(owner), name)
 
 
-def _pass(name: str) -> None:
+def concealed(module: str, name: str) -> bool:
+    """Whether ``module`` is harmless but for ``name``."""
+    return name in _HIDDEN.get(module, ())
+
+
+def check(name: str) -> None:
+    """Raise AttributeError if no attribute of this name may be used."""
     if type(name) is not str:
         raise TypeError("the name of an attribute must be a string")
     if reason := hidden(name):
@@ -161,137 +280,67 @@ def _pass(name: str) -> None:
 
 def writable(owner: Any) -> Any:
     """``owner``, if attributes may be set on it."""
-    if isinstance(owner, ModuleType):
+    if owner is FACADES.get("sys"):
+        return _Streams()
+    if issubclass(type(owner), ModuleType):
         raise AttributeError(f"the module {owner.__name__} can't be changed here; contextlib.redirect_stdout may help")
+    if issubclass(type(owner), (type, FunctionType)) and not mine(owner):
+        raise AttributeError(f"{owner.__name__} is not yours and can't be changed here; make a subclass or a function")
     return owner
+
+
+class _Streams:
+    """Takes what code sets on sys: its streams."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in ("stdout", "stderr", "stdin"):
+            raise AttributeError(f"sys.{name} can't be changed here")
+        setattr(sys, name, value)
+
+
+def dotted(owner: Any, *names: str) -> Any:
+    """``owner.a.b``, which a pattern will read unguarded: a stand-in's module must not hide another value there."""
+    for name in names:
+        value = get(owner, name)
+        if issubclass(type(owner), ModuleType) and getattr(owner, name) is not value:
+            raise AttributeError(f"{owner.__name__}.{name} can't stand in a pattern here; give it a name before")
+        owner = value
+    return owner
+
+
+def pattern(kind: Any, attributes: bool) -> None:
+    """Look at the class of a class pattern, whose attributes Python then reads by itself.
+
+    Raises AttributeError if it would match a module, or names a hidden attribute by position.
+    """
+    if not (isinstance(kind, type) and attributes):
+        return
+    meta = type(kind)
+    tricky = [m for m in type.mro(meta) if m not in (type, ABCMeta, EnumMeta, object) and mine(m)]
+    names = next((vars(k)["__match_args__"] for k in kind.__mro__ if "__match_args__" in vars(k)), ())
+    if any(words("__instancecheck__ __match_args__ __getattribute__ __getattr__") & vars(m).keys() for m in tricky):
+        raise AttributeError(f"{kind.__name__} can't be a pattern here: its metaclass decides what matches")
+    if issubclass(ModuleType, kind):
+        raise AttributeError(f"{kind.__name__} with attributes can't be a pattern here; name a class of your own")
+    if type(names) is tuple and (bad := next(filter(None, (hidden(str(name)) for name in names)), None)):
+        raise AttributeError(bad)
 
 
 def attrgetter(*names: str) -> Callable[[Any], Any]:
     """operator.attrgetter."""
-    for name in names:
-        for part in name.split("."):
-            _pass(part)
-    return operator.attrgetter(*names)
+    chains = [name.split(".") for name in names]
+    for part in (part for chain in chains for part in chain):
+        check(part)
+
+    def walk(owner: Any, chain: list[str]) -> Any:
+        for part in chain:
+            owner = get(owner, part)
+        return owner
+
+    return lambda owner: walk(owner, chains[0]) if len(chains) == 1 else tuple(walk(owner, chain) for chain in chains)
 
 
 def methodcaller(name: str, /, *args: Any, **kwargs: Any) -> Callable[[Any], Any]:
     """operator.methodcaller."""
-    _pass(name)
+    check(name)
     return lambda owner: get(owner, name)(*args, **kwargs)
-
-
-def open_(
-    file: Any,
-    mode: str = "r",
-    buffering: int = -1,
-    encoding: str | None = None,
-    errors: str | None = None,
-    newline: str | None = None,
-    closefd: bool = True,
-) -> IO[Any]:
-    """The builtin open, without ``opener``: it could hand out descriptors that the audit hook never sees."""
-    return open(file, mode, buffering, encoding, errors, newline, closefd)
-
-
-_REPLACED: dict[str, dict[str, Any]] = {
-    "io": {"open": open_},
-    "string": {"Formatter": SafeFormatter},
-    "operator": {"attrgetter": attrgetter, "methodcaller": methodcaller},
-}
-_HIDDEN = {
-    "io": ("FileIO", "open_code"),
-    "typing": ("get_type_hints", "ForwardRef"),
-    "types": ("CodeType", "FunctionType"),
-}
-
-
-def import_(
-    name: str, _globals: object = None, _locals: object = None, wanted: Iterable[str] = (), level: int = 0
-) -> Any:
-    """``__import__``: what an import statement calls. ``from m import a`` gets only what may be reached in m."""
-    top = name.partition(".")[0]
-    if level or (top not in ALLOWED and top not in _FACADES):
-        advice = next((text for names, text in _ADVICE.items() if top in names.split()), "")
-        raise ImportError(f"the module {name or '.'} can't be imported here" + (f": {advice}" if advice else ""))
-    wanted = tuple(wanted or ())
-    module = _FACADES.get(name) or _load(name, wanted)
-    if not wanted:
-        return _FACADES.get(top, module)
-    if "*" in wanted:
-        public = getattr(module, "__all__", None) or [key for key in vars(module) if not key.startswith("_")]
-        return SimpleNamespace(**{key: get(module, key) for key in public if hasattr_(module, key)})
-    if missing := next((key for key in wanted if not hasattr_(module, key)), None):
-        raise ImportError(f"cannot import name {missing!r} from {name!r}")
-    return SimpleNamespace(**{key: get(module, key) for key in wanted})
-
-
-def _load(name: str, wanted: tuple[str, ...]) -> Any:
-    try:
-        return __import__(name, {}, {}, wanted, 0)
-    except ModuleNotFoundError as error:
-        if error.name != (top := name.partition(".")[0]):
-            raise
-        raise ModuleNotFoundError(f"{top} is not installed here; do without it", name=top) from None
-
-
-def _facade(real: ModuleType, names: Iterable[str], **more: Any) -> ModuleType:
-    facade = ModuleType(real.__name__, real.__doc__)
-    facade.__dict__.update({name: getattr(real, name) for name in names if hasattr(real, name)}, **more)
-    return facade
-
-
-def _stream(name: str) -> Any:
-    """sys.stdout and its like: what they are at the moment, so that contextlib.redirect_stdout works."""
-    if name in ("stdin", "stdout", "stderr"):
-        return getattr(sys, name)
-    raise AttributeError(name)
-
-
-def _set_recursion_limit(limit: int) -> None:
-    sys.setrecursionlimit(min(limit, MAX_RECURSION))
-
-
-_FACADES: dict[str, ModuleType] = {
-    "os": _facade(os, _OS, environ={}, getenv=lambda name, default=None: default),
-    "os.path": os.path,
-    "sys": _facade(
-        sys,
-        _SYS,
-        argv=[""],
-        path=[],
-        executable="",
-        exit=sys.exit,
-        setrecursionlimit=_set_recursion_limit,
-        __getattr__=_stream,
-    ),
-}
-
-
-def make_builtins(namespace: dict[str, Any], echo: Callable[[Any], None]) -> dict[str, Any]:
-    """The builtins of code that runs in ``namespace``; ``echo`` gets the value of a last expression."""
-    errors = {name: value for name, value in vars(builtins).items() if isinstance(value, type) and _is_error(value)}
-    refused = {name: partial(_refuse, text) for name, text in _REFUSED.items()}
-
-    def names() -> dict[str, Any]:
-        return {name: value for name, value in namespace.items() if name != "__builtins__"}
-
-    def vars_(*owner: Any) -> Any:
-        return get(owner[0], "__dict__") if owner else names()
-
-    def dir_(*owner: Any) -> list[str]:
-        return [name for name in (dir(owner[0]) if owner else sorted(names())) if not hidden(name)]
-
-    return {
-        **{name: getattr(builtins, name) for name in _BUILTINS}, **errors, **refused,
-        "__import__": import_, "_getattr_": get, "_write_": writable, "_echo_": echo, "_Interrupted_": Interrupted,
-        "open": open_, "getattr": getattr_, "hasattr": hasattr_, "setattr": setattr_, "delattr": delattr_,
-        "globals": names, "locals": names, "vars": vars_, "dir": dir_, "exit": sys.exit, "quit": sys.exit,
-    }  # fmt: skip
-
-
-def _is_error(value: type) -> bool:
-    return issubclass(value, BaseException)
-
-
-def _refuse(text: str, *_args: object, **_kwargs: object) -> NoReturn:
-    raise RuntimeError(text)

@@ -3,21 +3,32 @@
 ``Session.run`` is all that the worker calls; whatever the code raises is in what it returns.
 """
 
+import ctypes
+import inspect
 import io
 import linecache
+import os
 import re
 import resource
 import sys
+import threading
 import traceback
 import warnings
+from collections.abc import Iterator
+from contextlib import suppress
 from types import FrameType, ModuleType
 from typing import Any
 
-from llamachat.tools.guards import Interrupted, make_builtins
-from llamachat.tools.policy import compile_cell
+from llamachat.tools import event_loop, figures, libraries
+from llamachat.tools.guards import Interrupted
+from llamachat.tools.names import make_builtins
+from llamachat.tools.policy import compile_cell, plain
 from llamachat.tools.shorten import shorten
 
 MAX_FRAMES = 8  # of the code, in a traceback
+MAX_FILES = 20  # named to code that looks for another
+MAX_CHAIN = 4  # of exceptions that led to one another
+_CELL = re.compile(r"<cell (\d+)>")
 
 
 class Session:
@@ -33,7 +44,11 @@ class Session:
         self._value: Any = None
         self._count = 0
         self._running = False
-        warnings.formatwarning = _warning
+        sys.argv[:] = [""]
+        os.environ["MPLBACKEND"] = "Agg"
+        libraries.mend()
+        warnings.showwarning = _warn
+        threading.excepthook = self._thread_failed
 
     def _echo(self, value: Any) -> None:
         self._value = value
@@ -42,20 +57,24 @@ class Session:
         """The handler of SIGINT: stops a running cell, and does nothing between cells."""
         if self._running:
             self._running = False
+            _interrupt_threads()
             raise Interrupted
 
     def run(self, code: str) -> dict[str, Any]:
-        """Status, value and error of one cell."""
+        """Status, value, error and images (base64 PNGs) of one cell."""
         self._count += 1
         self._value = None
+        figures.take()
         _open_streams()
         _limit_cpu(self._cpu_seconds)
         try:
             status, value, error = self._outcome(code)
         except Interrupted:
             status, value, error = "interrupted", None, None
+        images, notes = figures.take()
         _flush()
-        return {"status": status, "value": value, "error": error}
+        return {"status": status, "value": value, "error": "\n".join(filter(None, [error, *notes])) or None,
+                "images": images}  # fmt: skip
 
     def _outcome(self, code: str) -> tuple[str, str | None, str | None]:
         self._running = True
@@ -66,46 +85,103 @@ class Session:
         except Interrupted:
             raise
         except BaseException as raised:  # noqa: BLE001 whatever the code raises is its result
-            self._running = False
-            return "error", None, shorten(explain(raised, self._count), self._output)
+            return "error", None, shorten(self._explained(raised), self._output)
         finally:
             self._running = False
 
     def _execute(self, code: str) -> str | None:
         name = f"<cell {self._count}>"
+        linecache.cache[name] = (len(code), None, plain(code).splitlines(keepends=True), name)
         compiled = compile_cell(code, name)
-        linecache.cache[name] = (len(code), None, code.splitlines(keepends=True), name)
-        exec(compiled, self._names)
+        try:
+            if compiled.co_flags & inspect.CO_COROUTINE:
+                event_loop.run(eval(compiled, self._names))
+            else:
+                exec(compiled, self._names)
+        finally:
+            figures.show()
         if self._value is None:
             return None
         self._names["_"] = self._value
-        return shorten(repr(self._value), self._output)
+        figures.keep_value(self._value)
+        return shorten("".join([repr(self._value)]), self._output)  # a plain string, even if repr gives a subclass's
+
+    def _explained(self, raised: BaseException) -> str:
+        try:
+            return explain(raised, self._count)
+        except Interrupted:
+            raise
+        except BaseException as second:  # noqa: BLE001 an exception's own __str__ is code too
+            return f"{type(raised).__name__}, whose message can't be shown: {type(second).__name__}"
+
+    def _thread_failed(self, failed: threading.ExceptHookArgs) -> None:
+        if failed.exc_value is not None and not isinstance(failed.exc_value, Interrupted | SystemExit):
+            name = failed.thread.name if failed.thread else "a thread"
+            print(f"In {name}: {self._explained(failed.exc_value)}", file=sys.stderr)
 
 
-def explain(error: BaseException, cell: int) -> str:
+def explain(error: BaseException, cell: int, depth: int = 0) -> str:
     """The traceback of ``error`` with the code's own frames only; it ends in ``Type: message``."""
-    earlier, link = error.__cause__, "The above exception was the direct cause of the following exception:"
-    if earlier is None and not error.__suppress_context__:
-        earlier, link = error.__context__, "During handling of the above exception, another exception occurred:"
-    lines = [f"{explain(earlier, cell)}\n\n{link}\n"] if isinstance(earlier, Exception) else []
+    earlier, link = _link(error, "__cause__"), "The above exception was the direct cause of the following exception:"
+    if earlier is None and not _link(error, "__suppress_context__"):
+        earlier = _link(error, "__context__")
+        link = "During handling of the above exception, another exception occurred:"
+    follow = isinstance(earlier, Exception) and depth < MAX_CHAIN and _adds_to(earlier, error)
+    lines = [f"{explain(earlier, cell, depth + 1)}\n\n{link}\n"] if follow else []
     frames = []
-    for frame, number in traceback.walk_tb(error.__traceback__):
-        if found := re.fullmatch(r"<cell (\d+)>", frame.f_code.co_filename):
-            where = "" if int(found[1]) == cell else f"cell {found[1]}, "
-            source = linecache.getline(frame.f_code.co_filename, number).strip()
-            inside = f", in {frame.f_code.co_name}" if frame.f_code.co_name != "<module>" else ""
-            frames.append(f"  {where}line {number}{inside}\n    {source}")
+    for frame, number, found in _frames(error):
+        where = "" if found == cell else f"cell {found}, "
+        source = linecache.getline(frame.f_code.co_filename, number).strip()
+        inside = f", in {frame.f_code.co_name}" if frame.f_code.co_name != "<module>" else ""
+        frames.append(f"  {where}line {number}{inside}\n    {source}")
     if len(frames) > MAX_FRAMES:
         frames[MAX_FRAMES // 2 : -MAX_FRAMES // 2] = [f"  … {len(frames) - MAX_FRAMES} more"]
     lines += ["Traceback (most recent call last):", *frames] if frames else []
     return "\n".join([*lines, _last_lines(error)])
 
 
+def _adds_to(earlier: Exception, error: BaseException) -> bool:
+    """Whether an earlier exception is the code's own, or says what the later one doesn't."""
+    return any(_frames(earlier)) or _last_lines(earlier).partition(": ")[2] not in _last_lines(error)
+
+
+def _frames(error: BaseException) -> Iterator[tuple[FrameType, int, int]]:
+    """The code's own frames of a traceback, with line and cell."""
+    for frame, number in traceback.walk_tb(_link(error, "__traceback__")):
+        if found := _CELL.fullmatch(frame.f_code.co_filename):
+            yield frame, number, int(found[1])
+
+
+def _link(error: BaseException, name: str) -> Any:
+    """The exception's real attribute, whatever its class says."""
+    return vars(BaseException)[name].__get__(error)
+
+
 def _last_lines(error: BaseException) -> str:
     if isinstance(error, SyntaxError) and (magic := re.match(r"\s*([%!]+\w*)", error.text or "")):
         return f"SyntaxError: line {error.lineno}: {magic[1]} is not Python; magics and shell commands can't run here"
     summary = traceback.TracebackException(type(error), error, None)
-    return re.sub(r'File "<cell \d+>", ', "", "".join(summary.format_exception_only())).rstrip()
+    text = re.sub(r'File "<(cell \d+|cell text)>", ', "", "".join(summary.format_exception_only())).rstrip()
+    if isinstance(error, FileNotFoundError):
+        text += _files()
+    parts = error.exceptions[:MAX_FRAMES] if isinstance(error, BaseExceptionGroup) else ()
+    return "\n".join([text, *("  | " + _last_lines(part) for part in parts)])
+
+
+def _files() -> str:
+    """What there is instead of a file that is not there."""
+    try:
+        names = sorted(os.listdir("."))
+    except OSError:
+        return ""
+    return f"\nFiles here: {', '.join(names[:MAX_FILES]) or 'none'}{', …' if len(names) > MAX_FILES else ''}"
+
+
+def _interrupt_threads() -> None:
+    """Raise Interrupted in the code's other threads; it reaches them when they next run Python."""
+    for thread in threading.enumerate():
+        if thread is not threading.main_thread() and thread.ident:
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(Interrupted))
 
 
 def _open_streams() -> None:
@@ -131,5 +207,10 @@ def _limit_cpu(seconds: int) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (used if hard == resource.RLIM_INFINITY else min(used, hard), hard))
 
 
-def _warning(message: Warning | str, category: type[Warning], filename: str, lineno: int, line: object = None) -> str:
-    return f"line {lineno}: {category.__name__}: {message}\n"
+def _warn(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: object = None
+) -> None:
+    where = f"line {lineno}: " if _CELL.fullmatch(filename) else ""
+    first = next((text for text in str(message).splitlines() if text.strip()), "")
+    with suppress(OSError, ValueError):  # the code closed it
+        print(f"{where}{category.__name__}: {first}", file=file or sys.stderr)
