@@ -48,11 +48,6 @@ def test_pictures_can_be_left_out(tmp_path):
     assert [line.plain.strip() for line in lines[2:]] == [caption(plot)]
 
 
-def test_without_colours_there_is_only_the_caption(tmp_path, monkeypatch):
-    monkeypatch.setenv("NO_COLOR", "1")
-    assert picture(png(tmp_path / "red.png", (2, 2)), 10) == []
-
-
 def test_a_picture_that_was_drawn_anew_is_shown_anew(tmp_path):
     path = png(tmp_path / "plot.png", (2, 2))
     assert len(picture(path, 10)) == 1

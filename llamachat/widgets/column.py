@@ -55,9 +55,9 @@ class Column(ScrollView, can_focus=True):
         self._first_place = 0
         self._follows = True
         self._settling = False
-        self._width = 0
+        self._width = 0  # until there is a window
         self._gap = 1
-        self._look: Look | None = None
+        self._look = Look()
         self._dress: dict[str, Style] = {}
         self._strips: dict[int, Strip] = {}
         self._drawn: OrderedDict[View, None] = OrderedDict()
@@ -133,8 +133,8 @@ class Column(ScrollView, can_focus=True):
         self._settle()
 
     def _update(self, view: View) -> None:
-        drawn = view.lines is not None and self._look is not None
-        start = view.update((self._width, self._look)) if drawn and self._look else 0
+        drawn = view.lines is not None
+        start = view.update((self._width, self._look)) if drawn else 0
         first = 0 if view.restyled or not drawn else self._top_rows(view) + start
         view.restyled = False
         for key in [key for key in self._strips if self._key(view, first) <= key < self._key(view, 1 << ROW_BITS)]:
@@ -171,7 +171,7 @@ class Column(ScrollView, can_focus=True):
 
     def _settle(self) -> None:
         """Draw what is in sight, put right the heights that were guessed, stay at the end or where we are."""
-        if not self._width or self._look is None:
+        if not self._width:
             return
         rows, y = self.scrollable_content_region.height, round(self.scroll_y)
         y = self._clamp(self._heights.total if self._follows else y, rows)
@@ -300,7 +300,7 @@ class Column(ScrollView, can_focus=True):
         """Row ``y`` of the window."""
         width = self.size.width
         index, row = self._heights.find(round(self.scroll_y) + y)
-        if index >= len(self._views):
+        if index >= len(self._views) or not self._width:
             return Strip.blank(width, self.rich_style)
         view = self._views[index]
         key = self._key(view, row)
@@ -322,7 +322,7 @@ class Column(ScrollView, can_focus=True):
             bar, edge = self._bar(view, base)
             if view.lines is not None and row < len(view.lines):
                 line = view.lines[row]
-        elif view.label and self._look:
+        elif view.label:
             line = Text(view.label[: self._width].rjust(self._width), self._look.muted, end="")
         if span is not None:
             line = selected(line, _inside(span), self.selection_style)
@@ -331,9 +331,10 @@ class Column(ScrollView, can_focus=True):
         return strip.crop_extend(0, self.size.width, base).apply_offsets(0, key)
 
     def _bar(self, view: View, base: Style) -> tuple[str, Style]:
-        chosen = view is self.chosen and self.has_focus
-        name = "bar-chosen" if chosen else f"bar-{view.kind}"
-        return ("▌", self._dress[name]) if name in self._dress else (" ", base)
+        if view is self.chosen and self.has_focus:
+            return "█", self._dress["bar-chosen"]  # another shape, too: not everybody has colours
+        style = self._dress.get(f"bar-{view.kind}")
+        return ("▌", style) if style else (" ", base)
 
     # ── selection ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -352,7 +353,7 @@ class Column(ScrollView, can_focus=True):
         return ("\n".join(rows).strip("\n"), "\n") if rows else None
 
     def _line(self, view: View, row: int) -> str:
-        if view.lines is None and self._look:  # selected, and since then out of sight for long
+        if view.lines is None:  # selected, and since then out of sight for long
             view.render((self._width, self._look))
             self._drawn[view] = None
         return view.lines[row].plain if view.lines and 0 <= row < len(view.lines) else ""

@@ -38,9 +38,7 @@ def is_picture(media_type: str) -> bool:
 
 
 def picture(path: str, width: int) -> list[Text]:
-    """The picture in ``path``, at most ``width`` cells wide; empty if it can't be shown, or has no colours to be of."""
-    if os.environ.get("NO_COLOR"):
-        return []
+    """The picture in ``path``, at most ``width`` cells wide; empty if it can't be shown. Without colours it is grey."""
     try:
         stat = os.stat(path)
     except (OSError, ValueError):  # ValueError: a NUL in the path
