@@ -6,7 +6,7 @@ The file is only ever read through SQLite: closing another handle of it would dr
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from llamachat.sessions.schema import APPLICATION_ID, MIGRATIONS
 FILES = ("", "-wal", "-shm")  # what SQLite keeps side by side
 CHECKED = 64 << 20  # bytes; larger files are not looked through at opening (quick_check does 0.4 GB/s)
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-_FULL = "The chat goes on, and is saved as soon as that works again."
+AGAIN = "Start llamachat again: it sets the store aside, and keeps what can be read."
 
 
 def connect(path: Path, *, busy: float = 5.0, mode: str = "rw") -> sqlite3.Connection:
@@ -75,7 +75,8 @@ def migrate(db: sqlite3.Connection) -> None:
 
 def suspect(path: Path) -> None:
     """Let the next ``prepare`` look the file through, whatever its size: something in it could not be read."""
-    _beside(path, ".suspect").touch(mode=0o600)
+    with suppress(OSError):  # a disk that is full or read-only has worse troubles
+        _beside(path, ".suspect").touch(mode=0o600)
 
 
 def damaged(error: Exception) -> bool:
@@ -91,16 +92,16 @@ def translated(path: Path) -> Iterator[None]:
         yield
     except (sqlite3.Error, OSError, Timeout, NotImplementedError) as error:  # the last: a file system without locks
         if damaged(error):
-            with_mark = "Start llamachat again: it sets the store aside, and keeps what can be read."
             suspect(path)
-            raise StorageError(f"The session store {path} is damaged: {error}.", with_mark) from error
-        raise unusable(path, error) from error
+            raise StorageError(f"The session store {path} is damaged: {error}.", AGAIN) from error
+        hint = "See to its folder and its disk, or give another folder with LLAMACHAT_DATA_DIR."
+        raise unusable(path, error, hint) from error
 
 
-def unusable(path: Path, error: Exception) -> StorageError:
+def unusable(path: Path, error: Exception, hint: str) -> StorageError:
     """What to tell the user when the store can't be used just now."""
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return StorageError(f"The session store {path} can't be used: {reason}.", _FULL)
+    return StorageError(f"The session store {path} can't be used: {reason}.", hint)
 
 
 def _create(path: Path) -> Path:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from llamachat.messages import Artifact, Dialog, Message, StopReason, TurnEnd
 from llamachat.sessions.artifacts import Artifacts
 from llamachat.sessions.records import Conditions, Flag, Info, Kind, Node, new_id, short
-from llamachat.sessions.rows import Write, drop_draft, save_draft, save_info, save_node, save_notes, save_visits
+from llamachat.sessions.rows import Write, save_draft, save_info, save_node, save_notes, save_visits
 from llamachat.sessions.tree import Tree
 
 
@@ -131,10 +131,6 @@ class Session:
     def draft_text(self, node: Node, text: str) -> None:
         """More text of a draft."""
         self._sink.put_text(self.id, node.id, text)
-
-    def forget(self, node: Node) -> None:
-        """Nothing came of a draft."""
-        self._sink.put(drop_draft(self.id, node.id))
 
     def end_turn(self, id: str, end: TurnEnd) -> None:
         """Note at its last message how a turn ended."""

@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 from llamachat.errors import ConfigError, StorageError
 from llamachat.paths import data_dir
 from llamachat.sessions.artifacts import Artifacts
-from llamachat.sessions.database import connect, prepare, suspect, transaction, translated
+from llamachat.sessions.database import AGAIN, connect, prepare, suspect, transaction, translated
 from llamachat.sessions.records import SHORTEST, Hit, Info, Node, new_id, short
 from llamachat.sessions.repair import answer_calls, finish_drafts, open_calls
 from llamachat.sessions.rows import SENSELESS, drop_draft, plain, read_drafts, read_nodes, save_info, save_node
@@ -178,8 +178,7 @@ class Store:
             tree = Tree(replace(n, artifacts=tuple(map(self.files.located, n.artifacts))) for n, _ in rows)
         except SENSELESS as error:
             suspect(self.path)
-            again = "Start llamachat again: it sets the store aside, and keeps what can be read."
-            raise StorageError(f"Session {id} can't be read: {error!r}.", again) from error
+            raise StorageError(f"Session {id} can't be read: {error!r}.", AGAIN) from error
         ranks = sorted(((visited, place, node) for place, (node, visited) in enumerate(rows)), key=lambda r: r[:2])
         tree.chosen = {node.parent: node.id for _, _, node in ranks}
         info = _info(row)

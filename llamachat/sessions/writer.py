@@ -18,6 +18,7 @@ from llamachat.sessions.database import connect, damaged, prepare, suspect, tran
 from llamachat.sessions.rows import Write
 
 FLUSH = 0.25  # seconds that text of a reply may wait: far below the second that may be lost
+_LATER = "The chat goes on, and is saved as soon as that works again."
 RETRY = 1.0  # seconds between two attempts while the store can't be written
 
 Tell = Callable[[StorageError | None], None]
@@ -164,15 +165,14 @@ class Writer:
     def _keep(self, batch: list[Write], error: Exception) -> None:
         """Try these again later, and say so once."""
         if damaged(error):
-            with suppress(OSError):
-                suspect(self.path)
+            suspect(self.path)
         if damaged(error) or isinstance(error, sqlite3.IntegrityError):  # rows that ours stand on are gone
             self._disconnect()
         first = self.trouble is None
         with self._wake:
             self._pending[:0] = batch
             self._busy = False
-            self.trouble = error if isinstance(error, StorageError) else unusable(self.path, error)
+            self.trouble = error if isinstance(error, StorageError) else unusable(self.path, error, _LATER)
             self._wake.notify_all()
         if first:
             self.tell(self.trouble)
