@@ -21,7 +21,7 @@ from llamachat.messages import Dialog, Message, StopReason, ToolCall
 from llamachat.sessions import Conditions, Node, Store
 
 TALKER = Path(__file__).parent / "data" / "sessions" / "talker.py"
-ROUNDS = int(os.environ.get("KILL_ROUNDS", "25"))
+ROUNDS = int(os.environ.get("KILL_ROUNDS", "25"))  # 200 is what a release should survive
 LANES = 5  # stores, each with its own rounds; side by side, since a talker mostly waits
 LOST = 1.0  # seconds of which nothing need be there
 
