@@ -164,17 +164,17 @@ class Terminal:
 
 @contextmanager
 def _running(home: str, *options: str) -> Iterator[Terminal]:
-    """llamachat in a terminal, with a home of its own; ended by force, as only its beginning is of interest."""
+    """llamachat in a terminal, with nobody's settings; ended by force, as only its beginning is of interest."""
     import pty
     import termios
 
     ours, its = pty.openpty()
     termios.tcsetwinsize(its, (ROWS, COLUMNS))
-    folders = {f"LLAMACHAT_{name}_DIR": home for name in ("DATA", "CONFIG", "STATE")}
-    environment = {**os.environ, "TERM": "xterm-256color", **folders}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("LLAMACHAT_")}
+    environment |= {"TERM": "xterm-256color", "LLAMACHAT_DATA_DIR": home, "LLAMACHAT_CONFIG_DIR": home}
     process = subprocess.Popen(
         [sys.executable, "-m", "llamachat", *options],
-        stdin=its, stdout=its, stderr=its, env=environment, start_new_session=True,
+        stdin=its, stdout=its, stderr=its, env=environment, cwd=home, start_new_session=True,
     )  # fmt: skip
     os.close(its)
     try:
