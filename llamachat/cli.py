@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from llamachat.chat.settings import Settings
     from llamachat.plain import Talk
     from llamachat.sessions import Session, Store
+    from llamachat.sessions.writer import Tell
     from llamachat.tools import Toolbox
     from llamachat.workshop import Workshop
 
@@ -62,7 +63,9 @@ def chat(
     system: Annotated[str | None, typer.Option("-s", "--system", help="System prompt, not the persona's.")] = None,
     tools: Annotated[str | None, typer.Option("-t", "--tools", help="Tools to switch on: python,search.")] = None,
     no_tools: Annotated[bool, typer.Option("--no-tools", help="Switch all tools off.")] = False,
-    functions: Annotated[list[Path] | None, typer.Option(help="A Python or JSON file of functions for the model.")] = None,
+    functions: Annotated[
+        list[Path] | None, typer.Option(help="A Python or JSON file of functions for the model.")
+    ] = None,
     mcp: Annotated[Path | None, typer.Option("--mcp", help="A JSON file of MCP servers.")] = None,
     allow: Annotated[str | None, typer.Option(help="Tools that need not ask first: pay,send_mail, or all.")] = None,
     unwalled: Annotated[bool, typer.Option("--unwalled", help="Run python where the system has no walls.")] = False,
@@ -92,7 +95,9 @@ def chat(
         "python.unwalled": unwalled or None,
         "sampling.seed": seed,
         "sampling.temperature": temperature,
-        **{f"permissions.{'*' if name == 'all' else name}": "allow" for name in (allow or "").replace(",", " ").split()},
+        **{
+            f"permissions.{'*' if name == 'all' else name}": "allow" for name in (allow or "").replace(",", " ").split()
+        },
     }
     if prompt is None:
         _ask_for_trust()
@@ -118,7 +123,9 @@ class Start:
 
         chat = self.config.chat
         sampling = {key: value for key, value in asdict(self.config.sampling).items() if value is not None}
-        return Settings(_persona(chat.persona), load_personas(), toolbox, sampling, chat.max_steps, chat.system, self.config)
+        return Settings(
+            _persona(chat.persona), load_personas(), toolbox, sampling, chat.max_steps, chat.system, self.config
+        )
 
     def workshop(self) -> "Workshop":
         """The tools, with those switched on that the user or the persona wants."""
@@ -152,12 +159,12 @@ def _ask_for_trust() -> None:
     trust.trust(project, typer.confirm("Use them?", default=False))
 
 
-def open_store(notices: list[str]) -> "Store | None":
-    """Where sessions are kept; None, and a notice, where that can't be."""
+def open_store(notices: list[str], tell: "Tell | None" = None) -> "Store | None":
+    """Where sessions are kept; None, and a notice, where that can't be. ``tell`` hears of trouble later on."""
     from llamachat.sessions import Store
 
     try:
-        store = Store()
+        store = Store(tell=tell) if tell else Store()
     except StorageError as error:
         notices.append(f"{error.message} Nothing of this chat is kept. {error.hint}")
         return None
@@ -194,10 +201,10 @@ def _answer(start: Start, text: str, output: Form) -> int:
     if not text.strip():
         raise ConfigError("There is nothing to answer.", "Give a question: llamachat -p 'What is 12 * 12?'")
     notices = list(start.notices)
-    store = open_store(notices) if start.go_on or start.resume else None
-    talk = _talk(start, start.session(store))
+    store = open_store(notices, _tell) if start.go_on or start.resume else None
+    talk = _talk(start, store)
     for notice in notices:
-        print(notice, file=sys.stderr)
+        print(visible(notice), file=sys.stderr)
     return asyncio.run(plain.one_shot(talk, text, output))
 
 
@@ -205,19 +212,27 @@ def _lines(start: Start) -> int:
     from llamachat import plain
 
     notices = list(start.notices)
-    store = open_store(notices)
-    return plain.repl(_talk(start, start.session(store)), sys.stdin, store, notices)
+    return plain.repl(_talk(start, open_store(notices, _tell)), notices)
 
 
-def _talk(start: Start, session: "Session") -> "Talk":
+def _talk(start: Start, store: "Store | None") -> "Talk":
     from llamachat.plain import Talk
 
+    session = start.session(store)
     workshop = start.workshop()
     settings = start.settings(workshop.toolbox)
     runtime = open_runtime(_path(start.config.chat.model))
     settings.sampling(runtime.sampling)  # refuses what is out of range, before anything is said
     signal.signal(signal.SIGINT, signal.default_int_handler)  # all is loaded; from here on a turn can be kept
-    return Talk(runtime, workshop, settings, session)
+    return Talk(
+        runtime, settings, session, workshop,
+        store=store, source=sys.stdin, open_runtime=lambda name: open_runtime(Path(name).expanduser()),
+    )  # fmt: skip
+
+
+def _tell(trouble: StorageError | None) -> None:
+    """From the writing thread."""
+    print(visible(f"warning: {trouble}") if trouble else "The session is saved again.", file=sys.stderr)
 
 
 def _screen(start: Start) -> int:
