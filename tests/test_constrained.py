@@ -209,6 +209,43 @@ def test_the_slips_that_the_parser_takes_pass_too(text: str) -> None:
     assert constraint.allows(EOT)
 
 
+TREE = {"type": "object", "properties": {"left": {"$ref": "#/$defs/tree"}, "n": {"type": "integer"}}}
+RINGS = {
+    "type": "object",
+    "properties": {"tree": {"$ref": "#/$defs/tree"}, "either": {"$ref": "#/$defs/ring"}, "lost": {"$ref": "#/x/y"}},
+    "$defs": {
+        "tree": {**TREE, "additionalProperties": False},
+        "ring": {"anyOf": [{"$ref": "#/$defs/ring"}, {"type": "integer"}, {"$ref": "#/$defs/tree"}]},
+        "loop": {"$ref": "#/$defs/loop"},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("value", "refused"),
+    [
+        ('{"tree": {"left": {"left": {"n": 1}}}', None),
+        ('{"tree": {"left": {"left": {"m', "m"),
+        ('{"either": 3', None),
+        ('{"either": {"left": {}}', None),
+        ('{"either": "', '"'),
+        ('{"lost": [1, {"any": "thing"}]', None),
+    ],
+)
+def test_schemas_may_refer_to_themselves(value: str, refused: str | None) -> None:
+    beginning = '{"name": "get_weather", "parameters": '
+    at = drive(tagged(grammar(RINGS)), beginning + value)
+    assert at == (None if refused is None else len(beginning) + value.rindex(refused))
+
+
+def test_arguments_nest_as_deep_as_the_parser_reads() -> None:
+    beginning = '{"name": "get_weather", "parameters": {"x": '
+    held = grammar({"type": "object"})
+    assert drive(tagged(held), beginning + "[" * 62 + "]" * 62 + "}}") is None
+    assert drive(tagged(held), beginning + "[" * 63) == len(beginning) + 62
+    assert fits({"type": "object"}, read(held, (beginning + "[" * 62 + "]" * 62 + "}}").encode()))
+
+
 # -- nothing invalid comes through -------------------------------------------------------------------------------------
 
 REFUSED = [
@@ -237,6 +274,7 @@ REFUSED = [
     ("[get_weather(", "b", "c"),
     ("[get_weather(b=1", ",", ")"),
     ("get_weather(a=", "T", "foo("),
+    ("get_weather(a ", "=", ":"),
     ('brave_search.call(query="x"', ")", "+"),
 ]  # fmt: skip
 

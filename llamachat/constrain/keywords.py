@@ -120,7 +120,7 @@ class _Key(Frame):
 
     def step(self, byte: int, below: Stack) -> Stacks:
         owner, under = below
-        if self.raw and byte in b"=:" and isinstance(owner, _Arguments):
+        if self.raw and byte == 0x3D and isinstance(owner, _Arguments):
             key = self.raw.decode("utf-8", "replace")
             return owner.behind(key, under) if self.options is None or key in self.options else ()
         if self.raw and byte in SPACE:

@@ -41,6 +41,7 @@ class Schemas:
         """What fits ``schema``: any of these."""
         key = json.dumps(schema, sort_keys=True, default=str)
         if key not in self._known:
+            self._known[key] = ()  # a schema that is a choice of itself adds nothing to the choice
             self._known[key] = tuple(dict.fromkeys(self._compile(schema)))
         return self._known[key]
 
