@@ -325,7 +325,7 @@ async def test_no_place_for_the_scratch_folder_is_one_sentence(monkeypatch: pyte
 
 def test_the_worker_imports_nothing_of_ours_but_its_own_side() -> None:
     side = {"python_zygote", "python_worker", "python_bare", "python_cells", "policy", "guards", "audit", "shorten"}
-    side |= {"namespaces", "landlock", "seccomp"}
+    side |= {"namespaces", "landlock", "seccomp", "tidy"}
     for name in side:
         for node in ast.walk(ast.parse((TOOLS / f"{name}.py").read_text())):
             if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("llamachat"):

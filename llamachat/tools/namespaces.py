@@ -62,7 +62,6 @@ def furnish(readable: Iterable[str], attached: str, fonts: str, scratch_bytes: i
         options = f"mode=0700,size={size},nr_inodes={files}"
         _mount("tmpfs", f"{base}/{name}", "tmpfs", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC, options)
     copy_files(fonts, base + "/mpl")
-    os.symlink("scratch", base + "/tmp")
     os.chdir(base)
     _check(_libc().syscall(_PIVOT_ROOT[os.uname().machine], b".", b"."))
     _check(_libc().umount2(b".", _MNT_DETACH))

@@ -147,6 +147,10 @@ class PythonSession:
             worker = await self._need_worker()
             try:
                 ran = await worker.run(code, self.limits.seconds)
+                if not (ran.started or ran.stopped):
+                    self._drop()
+                    worker = await self._need_worker()
+                    ran = await worker.run(code, self.limits.seconds)
                 result = await self._judge(ran, self._lost)
             finally:
                 if not worker.alive:
@@ -174,6 +178,11 @@ class PythonSession:
             await self._need_worker()
         assert self.walls
         return self.walls
+
+    async def warm_up(self, seconds: float) -> bool:
+        """Wait until a worker is ready ahead of need, at most so long; whether there is one."""
+        self._pool = self._pool or pool(self._wanted)
+        return await self._pool.warm_up(seconds)
 
     async def _call(self, arguments: Mapping[str, Any]) -> ToolOutput:
         result = await self.run(arguments["code"])

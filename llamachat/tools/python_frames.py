@@ -13,6 +13,8 @@ from typing import Any
 from llamachat.tools.shorten import printable
 
 HEAD = struct.Struct(">I")
+ACKNOWLEDGED = b"\x06"
+"""What a worker says when it takes up a cell, before the frame."""
 MAX_IMAGES = 8
 MAX_IMAGE = 2 << 20
 """Bytes of a figure."""

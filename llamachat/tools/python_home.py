@@ -11,6 +11,7 @@ from llamachat.errors import ConfigError, StorageError
 from llamachat.messages import Artifact
 from llamachat.tools.python_files import Offered, carry_over
 from llamachat.tools.python_pool import base
+from llamachat.tools.tidy import remove_tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,7 @@ class Home:
         """Remove everything."""
         self._close_left()
         if self._folder:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            remove_tree(self._folder)
         self._folder = self._offered = self._room = None
         self._given.clear()
 

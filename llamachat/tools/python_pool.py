@@ -7,7 +7,6 @@ import contextlib
 import functools
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -21,15 +20,20 @@ from llamachat.errors import StorageError
 from llamachat.paths import cache_dir, variable
 from llamachat.tools import sandbox
 from llamachat.tools.python_frames import HEAD
+from llamachat.tools.tidy import remove_tree
 
 _BOOT = """
-import sys, types
+import os, sys, traceback, types
 for name, folder in (("llamachat", sys.argv[1]), ("llamachat.tools", sys.argv[2])):
     sys.modules[name] = types.ModuleType(name)
     sys.modules[name].__path__ = [folder]
 sys.path.append(sys.argv[3])
-from llamachat.tools.python_zygote import main
-main(int(sys.argv[4]), sys.argv[5])
+try:
+    from llamachat.tools.python_zygote import main
+    main(int(sys.argv[4]), sys.argv[5])
+except Exception:
+    traceback.print_exc()
+os._exit(0)
 """
 """Imports the zygote without running our packages' __init__: start-up 60 ms instead of 200. An isolated Python (-I)
 knows no PYTHONPATH and no user's site-packages, so it is told where the libraries are."""
@@ -116,7 +120,7 @@ def base() -> Path:
             f"The python tool can't make its working folder: {error.strerror}.",
             "Free some space, or set TMPDIR to a folder that can be written.",
         ) from error
-    weakref.finalize(sandbox.Plan, shutil.rmtree, folder, ignore_errors=True)
+    weakref.finalize(sandbox.Plan, remove_tree, folder)
     return folder
 
 
@@ -126,7 +130,8 @@ def fonts_folder() -> str:
     folder = Path(variable("LLAMACHAT_MPLCACHE") or cache_dir() / "matplotlib")
     with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
-        return str(folder.resolve())
+        if os.access(folder, os.W_OK | os.X_OK):
+            return str(folder.resolve())
     return str(base())
 
 

@@ -5,7 +5,6 @@ The worker is not trusted: its frames are capped and every field is checked; a b
 
 import asyncio
 import os
-import shutil
 import signal
 import socket
 import weakref
@@ -14,9 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from llamachat.tools.python_frames import HEAD, checked, largest, pack
+from llamachat.tools.python_frames import ACKNOWLEDGED, HEAD, checked, largest, pack
 from llamachat.tools.python_link import Link
 from llamachat.tools.python_pool import Zygote
+from llamachat.tools.tidy import remove_tree
 
 GRACE = 1.0  # seconds between SIGINT and SIGKILL
 START_SECONDS = 30.0  # a cold start takes 0.1 s; a starved machine may need more
@@ -41,6 +41,8 @@ class Ran:
     """Of a dead worker: exit status, or minus the signal that killed it."""
     cpu_seconds: float = 0.0
     """Of a dead worker."""
+    started: bool = True
+    """Whether the worker took the cell up. If not, what an earlier cell did has ended it."""
 
 
 @dataclass(slots=True)
@@ -53,6 +55,7 @@ class _Call:
     printed: dict[int, bytearray]
     """By descriptor: the code's stdout and stderr."""
     received: bytearray = field(default_factory=bytearray)
+    started: bool = False
     stopped: Stop | None = None
     killer: asyncio.TimerHandle | None = None
 
@@ -91,12 +94,16 @@ class WorkerProcess:
 
     async def come_up(self) -> None:
         """Wait until it stands within its walls. Raises NoWorker if it doesn't, and ends it then."""
-        await self._hear(lambda: self.link.ready or self.link.over, START_SECONDS)
-        if not self.link.ready:
+        if not await self.wait(START_SECONDS):
             said = os.fsdecode(_read(self._err) or b"").strip().rpartition("\n")[2]
             reason = self.link.failed or said or (self._zygote.last_words() if not self.link.open else "")
             self.end()
             raise NoWorker(reason or f"no sign of life in {START_SECONDS:.0f} s")
+
+    async def wait(self, seconds: float) -> bool:
+        """Wait until it is ready or can't be any more, at most so long; whether it is."""
+        await self._hear(lambda: self.link.ready or self.link.over, seconds)
+        return self.link.ready
 
     @property
     def ready(self) -> bool:
@@ -158,7 +165,7 @@ class WorkerProcess:
             await self._hear(lambda: self.link.over, GRACE)
         self._drain(call)
         out, err = (bytes(data).decode("utf-8", "replace") for data in printed.values())
-        return Ran(frame, out, err, call.stopped, self.link.exit, self.link.cpu)
+        return Ran(frame, out, err, call.stopped, self.link.exit, self.link.cpu, call.started)
 
     def _listen(self, loop: asyncio.AbstractEventLoop, call: _Call) -> None:
         loop.add_writer(self._commands, self._on_writable, loop, call)
@@ -208,6 +215,8 @@ class WorkerProcess:
         if not data:
             call.answer.set_result(None)
             return
+        if not call.started:
+            call.started, data = True, data.removeprefix(ACKNOWLEDGED)
         call.received += data
         if len(call.received) < HEAD.size:
             return
@@ -243,7 +252,7 @@ class WorkerProcess:
 def _end(link: Link, fds: list[int], folder: Path) -> None:
     link.signal(signal.SIGKILL)
     link.close()
-    shutil.rmtree(folder, ignore_errors=True)
+    remove_tree(folder)
     for fd in fds:
         os.close(fd)
 

@@ -56,6 +56,10 @@ class Pool:
             self._spare = self._ask(plan, spare=True)
         return worker, walls
 
+    async def warm_up(self, seconds: float) -> bool:
+        """Wait for the spare worker; whether it is ready."""
+        return self._spare is not None and await self._spare.wait(seconds)
+
     async def _start(self) -> tuple[WorkerProcess, sandbox.Walls]:
         known = _learnt.setdefault(self._wanted.choice, _Experience())
         plans = (known.plan,) if known.plan else sandbox.plans(self._wanted.choice)

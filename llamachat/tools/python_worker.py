@@ -1,8 +1,9 @@
 """The process that runs the model's Python: cells in, results out, state kept between. Knows no parent but its pipes.
 
 ``python_zygote`` forks it and calls ``main``, which first shuts every door behind itself. A frame is 4 bytes of length
-(big-endian), then JSON. The parent sends ``{"id", "code"}``; the worker answers ``{"id", "status", "value", "error",
-"images"}``. What the code prints goes to descriptors 1 and 2: no print can be taken for a frame.
+(big-endian), then JSON. The parent sends ``{"id", "code"}``; the worker says one byte, ACK, when it takes that up, and
+then ``{"id", "status", "value", "error", "images"}``. What the code prints goes to descriptors 1 and 2: no print can be
+taken for a frame.
 """
 
 import json
@@ -23,6 +24,7 @@ from llamachat.tools.python_bare import lift_policy
 from llamachat.tools.python_cells import Session
 
 XCPU = 128 + 24  # exit status of a worker that used up its processor time; 24 is SIGXCPU
+ACKNOWLEDGED = b"\x06"
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
 
 Layer = tuple[str, bool, str]
@@ -59,7 +61,7 @@ def _settle(scratch: str, fonts: str) -> None:
     """Live in the scratch folder, as far as paths go."""
     os.umask(0o077)
     os.chdir(scratch)
-    os.environ.update(HOME=scratch, TMPDIR=scratch, MPLCONFIGDIR=fonts)
+    os.environ.update(HOME="/nonexistent", TMPDIR=scratch, MPLCONFIGDIR=fonts)
     tempfile.tempdir = scratch
     sys.set_int_max_str_digits(0)  # printing 2**20000 is honest work; the wall clock ends the rest
     if random := sys.modules.get("numpy.random"):
@@ -83,7 +85,7 @@ def _enclose(request: dict[str, Any], become_nobody: bool, readable: list[str], 
         ("bubblewrap", request["house"], ""),
         ("namespaces", request["room"], ""),
         _try("landlock", lambda: f"ABI {landlock.restrict(readable, [*writable, *_DEVICES])}"),
-        _try("seccomp", seccomp.install),
+        _try("seccomp", lambda: seccomp.install(metadata=request["room"] or request["house"])),
         ("limits", True, ""),
         ("policy", request["policy"], ""),
     ]
@@ -125,5 +127,18 @@ def _serve(commands: BinaryIO, results: BinaryIO, session: Session) -> None:
     signal.signal(signal.SIGINT, session.interrupt)
     # Process 1 of a namespace never dies of a signal's default action, so this one gets an action of its own.
     signal.signal(signal.SIGXCPU, lambda _signal, _frame: os._exit(XCPU))
+    streams = _identity()
     while (command := _receive(commands)) is not None:
+        results.write(ACKNOWLEDGED)
+        results.flush()
         _send(results, {"id": command["id"], **session.run(command["code"])})
+        if _identity() != streams:  # the code closed or changed them: a fresh worker is better than a mute one
+            return
+
+
+def _identity() -> list[tuple[int, int]]:
+    """What stdout and stderr are; empty if one is closed."""
+    try:
+        return [(os.fstat(number).st_dev, os.fstat(number).st_ino) for number in (1, 2)]
+    except OSError:
+        return []

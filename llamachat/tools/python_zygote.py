@@ -14,14 +14,15 @@ import json
 import logging
 import os
 import select
-import shutil
 import signal
 import socket
 import struct
 import sys
+from pathlib import Path
 from typing import Any
 
 from llamachat.tools import namespaces, python_worker
+from llamachat.tools.tidy import remove_tree
 
 _LIBRARIES = ("numpy", "pandas", "matplotlib", "matplotlib.pyplot")
 _FIRST = 100  # descriptors are moved up here, then down to their places
@@ -48,7 +49,7 @@ def main(control: int, base: str) -> None:
                 continue
             head, fds, _, _ = socket.recv_fds(door, 4, 5)
             if len(head) < 4:
-                shutil.rmtree(base, ignore_errors=True)
+                remove_tree(Path(base))
             if len(head) < 4 or head == bytes(4):
                 return
             request = json.loads(_exactly(door, struct.unpack(">I", head)[0]))
@@ -72,7 +73,7 @@ def _exactly(door: socket.socket, size: int) -> bytes:
 
 
 def _load(name: str) -> None:
-    with contextlib.suppress(ImportError):
+    with contextlib.suppress(ImportError, OSError, ValueError, RuntimeError, AttributeError):  # a broken install
         importlib.import_module(name)
     gc.freeze()  # so that a collection in a worker doesn't copy all pages
 

@@ -23,14 +23,16 @@ NOT covered, by any layer:
   * A lie of a cell about itself: without the policy, code shares its process with the writer of result frames, so it
     can forge its own result. It can't forge that of another session, and nothing is unpickled.
 With fewer layers, more is open:
-  * Landlock and seccomp only (no namespaces): /proc and stat() show what exists (names, sizes, processes) though not
-    what is in files; the scratch folder is on disk and has no limit for the sum of its files; kernels before 6.12
-    (Landlock ABI 6) leave abstract sockets to seccomp, which allows no socket but a stream pair.
+  * Landlock and seccomp only (no namespaces): stat() shows what exists (names, sizes, processes) though not what is in
+    files; modes and times can't be set, since Landlock doesn't guard them, so shutil.copy fails; the scratch folder is
+    on disk and has no limit for the sum of its files; kernels before 6.12 (Landlock ABI 6) leave abstract sockets to
+    seccomp, which allows no socket but a stream pair.
   * macOS: the Seatbelt profile is written by the book and has never been run by us. Apple calls it deprecated.
   * Windows, and kernels that have nothing of the above: no walls at all, the tool is off.
   * ``unwalled``: limits and policy only; RestrictedPython's authors say that it is no sandbox by itself.
 """
 
+import asyncio
 import importlib.util
 import os
 import platform
@@ -42,7 +44,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from llamachat.errors import ConfigError
+from llamachat.errors import ConfigError, LlamaChatError
 
 Choice = Literal["auto", "bubblewrap", "namespaces", "landlock", "none"]
 
@@ -189,9 +191,6 @@ def house(plan: Plan, attached: str, fonts: str, scratch_bytes: int) -> list[str
             str(scratch_bytes),
             "--tmpfs",
             "/scratch",
-            "--symlink",
-            "scratch",
-            "/tmp",
         ]
         command += [
             "--ro-bind",
@@ -238,3 +237,20 @@ def walls(reported: Iterable[tuple[str, bool, str]], failures: Mapping[str, str]
             HINT,
         )
     return found
+
+
+def layers(choice: Choice = "auto") -> tuple[Layer, ...]:
+    """The layers that a worker has here, found by starting one; also when they don't stand. Not for a running loop."""
+    from llamachat.tools.python import PythonSession
+
+    async def look() -> Walls:
+        session = PythonSession(walls=choice, unwalled=True, warm=False)
+        try:
+            return await session.look()
+        finally:
+            await session.close()
+
+    try:
+        return asyncio.run(look()).layers
+    except LlamaChatError as error:
+        return (Layer("worker", False, error.message, error.hint),)

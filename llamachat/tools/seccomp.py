@@ -59,6 +59,9 @@ _RULED = """
     socketpair:53:199 kill:62:129 tgkill:234:131 prctl:157:167 clone:56:220 ioctl:16:29
 """
 """Those that depend on their arguments; see ``_rules``."""
+_METADATA = frozenset(
+    "chmod fchmod fchmodat fchmodat2 chown fchown lchown fchownat utime utimes utimensat futimesat".split()
+)
 
 _MACHINES = {"x86_64": (1, 0xC000003E), "aarch64": (2, 0xC00000B7)}  # column above; linux/audit.h
 _LOAD, _JEQ, _JGE, _JSET, _AND, _RET = 0x20, 0x15, 0x35, 0x45, 0x54, 0x06  # linux/bpf_common.h
@@ -84,9 +87,16 @@ def supported() -> bool:
     return known and ctypes.CDLL(None).prctl(21, 0, 0, 0, 0) != -1  # PR_GET_SECCOMP
 
 
-def install() -> None:
-    """Filter this process's system calls for good. Raises OSError. It must have one thread only."""
-    program = b"".join(struct.pack("=HBBI", *instruction) for instruction in assemble(platform.machine(), os.getpid()))
+def install(*, metadata: bool = True) -> None:
+    """Filter this process's system calls for good; without ``metadata``, no mode, owner or time of a file can be set.
+
+    Landlock leaves those alone, so they are only safe where foreign files are out of sight. Raises OSError. The process
+    must have one thread only.
+    """
+    program = b"".join(
+        struct.pack("=HBBI", *instruction)
+        for instruction in assemble(platform.machine(), os.getpid(), metadata=metadata)
+    )
     libc = ctypes.CDLL(None, use_errno=True)
     code = ctypes.create_string_buffer(program, len(program))
     header = struct.pack("@HP", len(program) // 8, ctypes.addressof(code))
@@ -94,13 +104,14 @@ def install() -> None:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
-def assemble(machine: str, pid: int) -> list[_Instruction]:
+def assemble(machine: str, pid: int, *, metadata: bool = True) -> list[_Instruction]:
     """The program for ``machine``; ``pid`` is the only process that may be signalled."""
     column, arch = _MACHINES[machine]
     program: list[_Instruction] = [(_LOAD, 0, 0, _ARCH), (_JEQ, 1, 0, arch), (_RET, 0, 0, _KILL), (_LOAD, 0, 0, _NR)]
     program += [(_JGE, 0, 1, _X32), (_RET, 0, 0, _KILL)]
-    for _, number in _numbers(_ALLOWED, column):
-        program += [(_JEQ, 0, 1, number), (_RET, 0, 0, _ALLOW)]
+    for name, number in _numbers(_ALLOWED, column):
+        verdict = _ALLOW if metadata or name not in _METADATA else _EPERM
+        program += [(_JEQ, 0, 1, number), (_RET, 0, 0, verdict)]
     for _, number in _numbers(_REFUSED, column):
         program += [(_JEQ, 0, 1, number), (_RET, 0, 0, _EPERM)]
     rules = _rules(pid)

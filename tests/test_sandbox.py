@@ -1,0 +1,157 @@
+"""The walls: hostile cells as real processes, with the policy and without, for each kind of walls that is here."""
+
+import asyncio
+import ctypes
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import llamachat
+from llamachat.errors import ConfigError
+from llamachat.tools import namespaces, sandbox
+from llamachat.tools.python import PythonLimits, PythonSession
+from llamachat.tools.python_pool import base
+
+HERE = Path(__file__).parent
+PUBLIC, OWN = HERE / "data/sandbox/hostile_public.jsonl", HERE / "data/sandbox/hostile.jsonl"
+FOUND = {layer.name for layer in sandbox.layers() if layer.on}
+KINDS = [kind for kind, layer in (("auto", "seccomp"), ("bubblewrap",) * 2, ("namespaces",) * 2) if layer in FOUND]
+KINDS += ["landlock"] if {"landlock", "seccomp"} <= FOUND else []
+ROOT = os.geteuid() == 0
+
+
+def as_nobody() -> None:
+    """Become an ordinary user who can read Python and us, wherever they lie: in a mount namespace of our own."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert libc.unshare(0x20000) == 0
+    assert libc.mount(b"none", b"/", None, 0x4000 | 0x40000, None) == 0
+    for prefix in (sys.base_prefix, sys.prefix, str(Path(llamachat.__file__).parents[1])):
+        shut = next((p for p in reversed(Path(prefix).parents) if not p.stat().st_mode & 1), None)
+        if shut is not None:
+            here = os.open(prefix, os.O_PATH)
+            assert libc.mount(b"tmpfs", str(shut).encode(), b"tmpfs", 0, b"mode=755") == 0
+            os.makedirs(prefix)
+            assert libc.mount(f"/proc/self/fd/{here}".encode(), prefix.encode(), None, 4096 | 16384, None) == 0
+    os.setgroups([])
+    os.setresgid(*[namespaces.NOBODY] * 3)
+    os.setresuid(*[namespaces.NOBODY] * 3)
+
+
+USERS: dict[str, Callable[[], None] | None] = {"as we are": None} | ({"nobody": as_nobody} if ROOT else {})
+
+
+@pytest.fixture
+def prison(tmp_path: Path) -> Path:
+    """A copy of the runner and the corpora that every user can read."""
+    for file in (HERE / "jail.py", PUBLIC, OWN):
+        shutil.copy(file, tmp_path)
+    for folder in (tmp_path, *tmp_path.parents[:3]):
+        if folder.stat().st_uid == os.geteuid():
+            folder.chmod(folder.stat().st_mode | 0o011)
+    return tmp_path
+
+
+def contained(prison: Path, kind: str, policy: str, corpus: Path, user: str) -> None:
+    command = [sys.executable, str(prison / "jail.py"), kind, policy, str(prison / corpus.name)]
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(llamachat.__file__).parents[1])}
+    environment |= {"HOME": "/nonexistent", "LLAMACHAT_MPLCACHE": "/proc/none"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd="/", preexec_fn=USERS[user])
+    assert done.returncode == 0, done.stderr[-2000:]
+    verdict = json.loads(done.stdout)
+    assert len(verdict) == len(corpus.read_text().splitlines()) + 1
+    assert {case: violations for case, violations in verdict.items() if violations} == {}
+
+
+@pytest.mark.parametrize(
+    ("kind", "user"),
+    [(kind, user) for kind in KINDS for user in USERS if kind in ("auto", "namespaces") or user == [*USERS][-1]],
+)
+def test_each_kind_of_walls_holds_without_the_policy(prison: Path, kind: str, user: str) -> None:
+    contained(prison, kind, "bare", PUBLIC, user)
+
+
+def test_the_strongest_walls_hold_against_many_attacks_without_the_policy(prison: Path) -> None:
+    contained(prison, "auto", "bare", OWN, [*USERS][-1])
+
+
+def test_walls_and_policy_together_let_nothing_be_reached(prison: Path) -> None:
+    contained(prison, "auto", "policy", PUBLIC, [*USERS][-1])
+
+
+def test_something_holds_here() -> None:
+    assert {"limits", "policy"} < FOUND
+    assert KINDS != []
+
+
+SNIPPETS = (
+    "import os", "os.fork()", "os.kill(-1, 9)", "os.close(4)", "os.close(3)", "os.write(4, b'x')", "os.dup2(3, 4)",
+    "open('/etc/passwd').read()", "os.symlink('/etc/passwd', 'l')", "open('f', 'wb').write(b'x' * 10**7)",
+    "import sys; sys.modules.clear()", "import ctypes; ctypes.string_at(0)", "os._exit(3)", "raise SystemExit",
+    "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)", "x = [0] * 10**10", "os.write(1, b'y' * 10**5)",
+    "import threading; threading.Thread(target=print).start()", "import socket; socket.socket()", "os.chdir('/')",
+    "import builtins; builtins.len = None", "os.set_blocking(3, False)", "os.mkfifo('p')", "os.abort()",
+    "import json; json.dumps = None", "os.closerange(0, 99)", "del os", "1 / 0", "print('\\ud800')", "os.unlink('f')",
+)  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(SNIPPETS), min_size=1, max_size=6))
+@settings(max_examples=int(os.environ.get("LLAMACHAT_EXAMPLES", "100")), deadline=None)
+def test_whatever_is_composed_of_attacks_the_session_lives_on(snippets: list[str]) -> None:
+    cell = "\n".join(f"try:\n    {line}\nexcept BaseException as e:\n    print(type(e))" for line in snippets)
+
+    async def live() -> None:
+        await WALLED.run(cell)
+        assert (await WALLED.run("print('ali' 've')")).stdout.endswith("alive\n")
+        assert (await WALLED.run("import os; [os.path.exists(p) for p in ('/etc/passwd', '/proc/self')]")).value in (
+            "[False, False]",
+            None,
+        )
+
+    asyncio.run(live())
+
+
+WALLED = PythonSession(PythonLimits(seconds=3), policy=False)
+
+
+def open_descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def folders() -> int:
+    return len(os.listdir(base()))
+
+
+async def test_cells_crashes_and_dialogs_leave_nothing_behind() -> None:
+    await WALLED.close()
+    before = open_descriptors(), folders()
+    keeper = PythonSession(policy=False)
+    for number in range(300):
+        assert (await keeper.run(str(number))).value == str(number)
+    for _ in range(30):
+        assert (await keeper.run("import os; os._exit(1)")).status == "error"
+    sessions = [PythonSession() for _ in range(20)]
+    values = await asyncio.gather(*(session.run(str(place)) for place, session in enumerate(sessions)))
+    assert [result.value for result in values] == [str(place) for place in range(20)]
+    for session in (*sessions, keeper):
+        await session.close()
+    assert (open_descriptors(), folders()) == before
+
+
+async def test_no_walls_no_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox.Walls, "stand", False)
+    python = PythonSession(walls="none")
+    with pytest.raises(ConfigError, match="The python tool is off") as caught:
+        await python.run("1")
+    assert "unwalled" in caught.value.hint
+    await python.close()
+    consenting = PythonSession(walls="none", unwalled=True)
+    assert (await consenting.run("1")).value == "1"
+    await consenting.close()
