@@ -68,7 +68,7 @@ def look(snap_compare: Compare) -> Callable[..., bool]:
             await until(pilot, lambda: app.status_line.status.activity == "")
             do(app)
             await pilot.press(*press)
-            await until(pilot, lambda: seen in shown(app))
+            await until(pilot, lambda: seen in shown(app) and app.stage.meter == app.status_line.status.meter)
             await pilot.pause()
 
         return snap_compare(make_app(), terminal_size=size, run_before=prepare)
@@ -80,7 +80,7 @@ def events(*events: Event) -> Do:
     def show(app: LlamaChatApp) -> None:
         app.transcript.ask("What is 173 * 29 + 4?", "")
         for event in events:
-            app.show(event)
+            app.stage.show(event)
 
     return show
 

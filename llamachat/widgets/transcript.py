@@ -66,11 +66,11 @@ class Transcript(Column, inherit_bindings=False):
 
     def write(self, text: str) -> None:
         """More of the reply; a reply begins with its first visible character."""
-        if self._reply is None and text.strip():
-            self._reply = ReplyView()
-            self.put(self._reply)
         if self._reply:
             self._reply.write(text)
+        elif text.strip():
+            self._reply = ReplyView(text)
+            self.put(self._reply)
 
     def end_reply(self, stop: StopReason | None) -> ReplyView | None:
         """The reply is complete. Returns it, so that it can be given a key, if it said anything."""
