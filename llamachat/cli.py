@@ -56,6 +56,9 @@ def chat(
     ] = None,
     output: Annotated[Form, typer.Option(help="Form of the -p answer.")] = "text",
     plain: Annotated[bool, typer.Option("--plain", help="Line by line, for screen readers and pipes.")] = False,
+    serve: Annotated[bool, typer.Option("--serve", help="In a browser on this machine, at the address shown.")] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port for --serve; 0 is a free one.")] = 0,
+    tab: Annotated[bool, typer.Option("--tab", hidden=True, help="One tab of --serve: a screen over pipes.")] = False,
     go_on: Annotated[bool, typer.Option("-c", "--continue", help="Go on with the last session.")] = False,
     resume: Annotated[str | None, typer.Option("-r", "--resume", help="Go on with this session (its id).")] = None,
     model: Annotated[Path | None, typer.Option("-m", "--model", help="A checkpoint folder, Meta's or HF's.")] = None,
@@ -77,7 +80,7 @@ def chat(
     temperature: Annotated[float | None, typer.Option(help="0 is greedy; default: the model's own.")] = None,
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
-    """The chat itself, in one of its three forms."""
+    """The chat itself, in one of its four forms."""
     if context.invoked_subcommand:
         return
     if version:
@@ -99,13 +102,17 @@ def chat(
             f"permissions.{'*' if name == 'all' else name}": "allow" for name in (allow or "").replace(",", " ").split()
         },
     }
+    if serve and (plain or prompt is not None):
+        raise ConfigError("--serve shows the whole screen, not lines.", "Leave out --plain and -p.")
     if prompt is None:
         _ask_for_trust()
     loaded = config.load({key: value for key, value in given.items() if value is not None})
     start = Start(loaded.config, loaded.notices, go_on, resume)
     if prompt is not None:
         raise typer.Exit(_answer(start, _with_stdin(prompt), output))
-    raise typer.Exit(_lines(start) if plain else _screen(start))
+    if serve and not tab:
+        raise typer.Exit(_serve(start, port))
+    raise typer.Exit(_lines(start) if plain else _screen(start, tab))
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,10 +242,19 @@ def _tell(trouble: StorageError | None) -> None:
     print(visible(f"warning: {trouble}") if trouble else "The session is saved again.", file=sys.stderr)
 
 
-def _screen(start: Start) -> int:
+def _serve(start: Start, port: int) -> int:
+    """Every tab is this command once more."""
+    from llamachat.doors.serve import serve
+
+    _persona(start.config.chat.persona)  # refused here, not in every tab
+    serve([sys.executable, "-P", "-m", "llamachat", "--tab", *sys.argv[1:]], port)
+    return 0
+
+
+def _screen(start: Start, tab: bool = False) -> int:
     from llamachat.tui import LlamaChatApp
 
-    if not sys.stdout.isatty():
+    if not tab and not sys.stdout.isatty():
         raise ConfigError("The chat needs a terminal, and this is a pipe.", "Use -p TEXT, or --plain.")
     notices = list(start.notices)
     store = open_store(notices)
