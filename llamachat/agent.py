@@ -14,7 +14,6 @@ from datetime import date
 from typing import Protocol, TypeVar
 
 from llamachat.calls import Offered, Part
-from llamachat.constrain import Grammar
 from llamachat.errors import LlamaChatError
 from llamachat.messages import (
     Dialog,
@@ -136,6 +135,8 @@ async def run_turn(  # noqa: PLR0913 what a turn depends on, nearly all by name
     turn = _Turn(dialog, tuple(begun))
     halt = stop or asyncio.Event()
     offer = toolbox.offer() if runtime.tokenizer.variant != "3.0" else Offer()  # 3.0 was never trained on tools
+    from llamachat.constrain import Grammar  # late: with jsonschema 0.06 s, which the first frame would wait for
+
     grammar = Grammar(runtime.tokenizer, offer)
     held = bool(offer) and (runtime.dialect.constrained if constrained is None else constrained)
     while turn.steps < max_steps:

@@ -14,7 +14,6 @@ from llamachat.errors import ConfigError, LlamaChatError
 from llamachat.messages import Artifact, ToolCall, ToolResult
 from llamachat.offer import FunctionSpec, Offer
 from llamachat.protocol import frame_failure
-from llamachat.tools.schemas import coerce, problems
 
 _LONGEST_CALL = 64_000  # characters of JSON; a call that is longer is a model in a loop
 _TOO_LONG = "the call is longer than 64 kB; pass less"
@@ -117,6 +116,8 @@ class Toolbox:
         tool = self.find(call.name)
         if tool is None:
             return ToolResult(call, frame_failure(self._unknown(call.name)), ok=False)
+        from llamachat.tools.schemas import coerce, problems  # late: jsonschema takes 0.04 s of the first frame
+
         arguments = coerce(tool.parameters, call.arguments)
         wrong = [_TOO_LONG] if tool.wire == "function" and _too_long(arguments) else []
         if wrong := wrong or problems(tool.parameters, arguments, tool.called):
