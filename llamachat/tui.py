@@ -4,57 +4,56 @@ Knows which widget shows what; knows no torch, no weights and no wire format. Th
 engine is imported, so a user may type, and send, while the model loads.
 """
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import aclosing, contextmanager
+import asyncio
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
 
 from textual.app import App, ComposeResult, SystemCommand
-from textual.binding import Binding, BindingType
 from textual.events import Key, Paste
+from textual.message import Message
 from textual.screen import Screen
 
-from llamachat import config
-from llamachat.agent import Runtime
-from llamachat.chat.branches import turn_to
+from llamachat.backstage import Backstage
+from llamachat.chat.branches import edit_at, retry_at, turn_to
 from llamachat.chat.chat import Chat
-from llamachat.chat.commands import COMMANDS, NAMES, Command, complete, read
-from llamachat.chat.conversation import Conversation, Turn
+from llamachat.chat.commands import COMMANDS, NAMES, Command, Completion, complete, read
+from llamachat.chat.conversation import Conversation
+from llamachat.chat.front import saying
+from llamachat.chat.mentions import complete_path
 from llamachat.chat.permissions import Answer, Permissions
 from llamachat.chat.settings import Settings
 from llamachat.chat.shell import run_shell
 from llamachat.chat.verbs import do
 from llamachat.chat.window import inspect
-from llamachat.errors import ConfigError, EngineError, LlamaChatError
+from llamachat.errors import StorageError
 from llamachat.messages import Dialog, ToolCall
-from llamachat.paths import data_dir, terminal_facts
+from llamachat.paths import data_dir
 from llamachat.sessions import Session, Store, unsaved
-from llamachat.threads import in_thread
 from llamachat.tools import Tool
 from llamachat.widgets import STYLESHEET
+from llamachat.widgets.attaching import Attaching
+from llamachat.widgets.caller import call
 from llamachat.widgets.completions import CompletionList
 from llamachat.widgets.desk import Desk
 from llamachat.widgets.history import History
-from llamachat.widgets.look import dress
+from llamachat.widgets.keys import APP_KEYS, keymap
+from llamachat.widgets.look import dress, plain_title
 from llamachat.widgets.prompt import Prompt
 from llamachat.widgets.question import Question, ask
 from llamachat.widgets.stage import Stage
 from llamachat.widgets.status import Status, StatusLine
-from llamachat.widgets.terminal import notification_code
 from llamachat.widgets.transcript import Transcript
-from llamachat.widgets.waiting import Waiting, WaitingList
+from llamachat.widgets.turns import OpenRuntime, Turns
+from llamachat.widgets.waiting import WaitingList
 from llamachat.widgets.writing import find_past, write_outside
-from llamachat.workshop import Workshop, with_tools
+from llamachat.workshop import Workshop
 
 __all__ = ["LlamaChatApp", "Settings"]
 
 TICK = 0.25  # seconds between two looks at the speed of a reply that streams
 QUIT = "ctrl+c again quits"
 REWIND = "esc again goes back to before the last question"
-
-OpenRuntime = Callable[[str | None], Runtime]
 
 
 class LlamaChatApp(App[None]):
@@ -66,25 +65,14 @@ class LlamaChatApp(App[None]):
     PAUSE_GC_ON_SCROLL = True
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (60, "-wide")]  # noqa: RUF012  # Textual's own annotation is no ClassVar
     VERTICAL_BREAKPOINTS = [(0, "-short"), (16, "-tall")]  # noqa: RUF012
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "interrupt", "Stop the reply; back to the prompt; twice goes back", id="app.interrupt"),
-        Binding("ctrl+c", "copy_or_stop", "Copy, stop, clear; twice quits", id="app.copy_or_stop", priority=True),
-        Binding("ctrl+o", "transcript('unfold')", "Open the last tool card", id="app.unfold"),
-        Binding("pageup", "transcript('page_up')", "Scroll up", id="app.page_up"),
-        Binding("pagedown", "transcript('page_down')", "Scroll down", id="app.page_down"),
-        Binding("ctrl+home", "transcript('home')", "To the beginning", id="app.home"),
-        Binding("ctrl+end", "transcript('end')", "To the end", id="app.end"),
-        Binding("alt+left", "version(-1)", "Version before", id="app.version_before", priority=True),
-        Binding("alt+right", "version(1)", "Version after", id="app.version_after", priority=True),
-        Binding("ctrl+t", "tokens", "What the model sees, id by id", id="app.tokens"),
-        Binding("ctrl+r", "past", "Search what was asked before", id="app.past"),
-        Binding("ctrl+g", "edit_outside", "Write in your editor", id="app.editor"),
-        Binding("ctrl+n", "verb('new')", "New session", id="app.new"),
-        Binding("ctrl+s", "verb('resume')", "Other sessions", id="app.sessions"),
-        Binding("f1", "help", "Help", id="app.help"),
-        Binding("f2", "verb('settings')", "Settings", id="app.settings"),
-        Binding("ctrl+q", "quit", "Quit", id="app.quit", priority=True),
-    ]
+    BINDINGS = APP_KEYS
+
+    class Trouble(Message):
+        """What a store could not write; None: it can again."""
+
+        def __init__(self, error: StorageError | None) -> None:
+            super().__init__()
+            self.error = error
 
     def __init__(
         self,
@@ -98,24 +86,26 @@ class LlamaChatApp(App[None]):
         notices: Sequence[str] = (),
     ) -> None:
         super().__init__()
-        self._open_runtime, self._notices = open_runtime, notices
+        self._notices = notices
         self._history = History(data_dir() / "history.jsonl")
         self.transcript, self.completion_list, self.status_line = Transcript(), CompletionList(), StatusLine()
         self.waiting_list = WaitingList()
-        self.prompt = Prompt(self._history, lambda text: complete(text, self.chat.completions()))
+        self.prompt = Prompt(self._history, self._completions)
         self.desk = Desk(
-            self, self.transcript, self.prompt, self.status_line, self._keys(), self._start,
-            lambda: self.stage.show_dialog(),
-            self._open_model, self._send,
+            self, self.transcript, self.prompt, self.status_line, lambda turn: self.turns.start(turn),
+            lambda: self.stage.show_dialog(), lambda path: self.turns.open_model(path),
         )  # fmt: skip
-        permissions = Permissions(settings.config.permissions, self._ask, self._allow_always)
-        self.conversation = Conversation(settings, session or unsaved(), self._approve, workshop.place if workshop else None)
+        self.conversation = Conversation(settings, session or unsaved(), place=workshop.place if workshop else None)
         self.stage = Stage(self.conversation, self.transcript)
+        permissions = Permissions(settings.config.permissions, self._ask, self.desk.allow_always)
         self.chat = Chat(self.conversation, self.desk, permissions, store, cwd=str(Path.cwd()))
-        self._opened: Runtime | None = None  # waits for the end of the turn
-        self._model_name = self._loading = model_name
-        self._queue: deque[Waiting] = deque()
-        self._paused = False
+        self.conversation.approve = self.chat.approve
+        self.attaching = Attaching(self.conversation.count)
+        self.backstage = Backstage(workshop, self.conversation, self.desk.say, self.desk.note) if workshop else None
+        self.turns = Turns(
+            self, self.chat, self.stage, self.prompt, self.attaching, open_runtime, model_name, self._show_status
+        )
+        self._trouble = ""
 
     @property
     def settings(self) -> Settings:
@@ -127,6 +117,10 @@ class LlamaChatApp(App[None]):
         """What was said, up to what is shown last."""
         return self.conversation.session.dialog()
 
+    def tell(self, trouble: StorageError | None) -> None:
+        """What keeps a store from writing, or None when it is over. May be called in any thread, at any time."""
+        self.post_message(self.Trouble(trouble))
+
     def compose(self) -> ComposeResult:
         """From top to bottom."""
         yield from (self.transcript, self.waiting_list, self.completion_list, self.prompt, self.status_line)
@@ -137,189 +131,78 @@ class LlamaChatApp(App[None]):
         ui = self.settings.config.ui
         self.animation_level = "none" if ui.reduced_motion else self.animation_level
         self.stage.show_dialog()
-        with self._saying():
-            self._history.load()
-        with self._saying():
-            self.desk.set_theme(ui.theme or "")
-            self._remap()
         for notice in self._notices:
             self.transcript.note(notice)
+        with saying(self.desk):
+            self._history.load()
+        with saying(self.desk):
+            self.desk.set_theme(ui.theme or "")
+        with saying(self.desk):
+            self.set_keymap(keymap(self.settings.config.keys))
         self.set_interval(TICK, self._show_status)
         self._show_status()
-        self.call_after_refresh(self.run_worker, partial(self._load, None))
+        self.call_after_refresh(self.run_worker, self._open())
 
     async def on_unmount(self) -> None:
         """End what the tools keep running; write what is left to write."""
         await self.settings.toolbox.close()
+        if self.backstage:
+            await self.backstage.close()
         self.conversation.session.close()
 
-    def _keys(self) -> list[tuple[str, Iterable[BindingType]]]:
-        bindings = [("Keys", self.BINDINGS), ("Prompt", Prompt.BINDINGS), ("Messages", Transcript.BINDINGS)]
-        return [*bindings, ("Questions", Question.BINDINGS)]
-
-    def _remap(self) -> None:
-        """Give actions the keys that the user wants. Raises ConfigError on a name that no action has."""
-        wanted = self.settings.config.keys
-        known = {b.id for _, bindings in self._keys() for b in bindings if isinstance(b, Binding) and b.id}
-        if unknown := sorted(set(wanted) - known):
-            raise ConfigError(f"No action is called {unknown[0]!r}.", f"Actions: {', '.join(sorted(known))}.")
-        self.set_keymap(dict(wanted))
-
-    # ── engine and turn ──────────────────────────────────────────────────────────────────────────────────────────────
-
-    async def _load(self, path: str | None) -> None:
-        """Open a model beside the one that runs; if that fails, the old one stays."""
-        with self._saying():
-            self._opened = await in_thread(partial(self._open_runtime, path))
-        self._loading = ""
-        self._go_on()
-
-    def _open_model(self, path: str) -> None:
-        if self._loading:
-            raise ConfigError("A model is being opened.", "Wait until it is there.")
-        self._loading = path
-        self.run_worker(self._load(path))
-
-    def _go_on(self) -> None:
-        """Do what waits for the end of a turn: take over a model that was opened, answer the next message."""
-        if not self.conversation.busy:
-            if self._opened:
-                self._adopt(self._opened)
-            if self._queue and self.conversation.runtime and not self._paused:
-                self._answer(self._queue.popleft())
-            elif self._queue and not self._loading and not self.conversation.runtime:
-                self.transcript.say(EngineError("There is no model to answer.", "Open one with /model PATH."))
-                self._give_back(*self._queue)
+    async def _open(self) -> None:
+        """Load the model, then look at what the tools need."""
+        await self.turns.load(None)
+        if self.backstage:
+            with saying(self.desk):
+                await asyncio.gather(self.backstage.look(), self.backstage.connect())
         self._show_status()
 
-    def _adopt(self, runtime: Runtime) -> None:
-        """Speak with ``runtime`` from now on."""
-        if self.conversation.runtime:
-            self.transcript.note(f"The model is now {runtime.name}.")
-        self._opened, self.conversation.runtime, self._model_name = None, runtime, runtime.name
+    # ── what is sent ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _answer(self, message: Waiting) -> None:
-        """Ask, and show what was asked."""
-        with self._saying() as failed:
-            turn = self.conversation.ask(message.text, message.attached)
-            self.stage.ask()
-            self.run_worker(self._take(turn, message))
-        if failed:
-            self._give_back(message)
-
-    def _start(self, turn: Turn) -> None:
-        """Take a turn that a verb has prepared."""
-        self.stage.show_dialog()
-        self.run_worker(self._take(turn))
-
-    async def _take(self, turn: Turn, message: Waiting | None = None) -> None:
-        """Show a turn; a ``message`` to which nothing was said goes back into the prompt."""
-        asked = self.conversation.session.head
-        self.stage.begin()
-        self._show_status()
-        with self._saying() as failed:
-            async with aclosing(turn) as events:
-                async for event in events:
-                    self.stage.show(event)
-        self.stage.close()
-        if message and asked not in [node.id for node in self.conversation.session.path]:
-            if view := self.transcript.find(asked):
-                view.mark = "not answered"
-            self._give_back(message)
-        if failed:
-            self._give_back(*self._queue)
-        self._notify()
-        self._go_on()
-
-    def _give_back(self, *messages: Waiting) -> None:
-        """Messages that will not be answered go back into the prompt, their files beside it."""
-        for message in reversed(messages):
-            self.prompt.put(f"{message.text}\n{self.prompt.text}".strip("\n"))
-            self.chat.attached[:0] = message.attached
-            if message in self._queue:
-                self._queue.remove(message)
-
-    def _notify(self) -> None:
-        """A turn that took long has ended, and the user is elsewhere."""
-        limit = self.settings.config.ui.notify_seconds
-        if limit and not self.app_focus and self.stage.seconds >= limit:
-            self._send(notification_code("llamachat: the answer is there", tmux="TMUX" in terminal_facts()))
-
-    def _send(self, codes: str) -> None:
-        if self._driver:
-            self._driver.write(codes)
-
-    # ── asking ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-    async def _approve(self, call: ToolCall) -> str | None:
-        return await self.chat.permissions.decide(call, self.settings.toolbox.find(call.name))
-
-    async def _ask(self, call: ToolCall, tool: Tool) -> Answer:
-        if not self.app_focus:
-            self._send(notification_code(f"llamachat asks: run {tool.name}?", tmux="TMUX" in terminal_facts()))
-        return await ask(self.prompt, call, tool)
+    async def _ask(self, asked: ToolCall, tool: Tool) -> Answer:
+        call(self, f"llamachat asks: run {tool.name}?")
+        return await ask(self.prompt, asked, tool)
 
     def on_question_typed(self, event: Question.Typed) -> None:
         """It was meant for the prompt."""
         self.prompt.insert(event.text)
 
-    def _allow_always(self, tool: str) -> None:
-        with self._saying():
-            file = config.save(f"permissions.{tool}", "allow")
-            self.transcript.note(f"{tool} is allowed from now on, by {file}.")
-
-    # ── commands ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
     def on_prompt_submitted(self, event: Prompt.Submitted) -> None:
         """Run a command, or queue a message."""
-        with self._saying():
+        with saying(self.desk):
             self._history.add(event.text)
-        command = None
-        with self._saying() as failed:
-            command = read(event.text)
+        with saying(self.desk) as failed:
+            if command := read(event.text):
+                self._run(*command)
+            elif event.text.startswith("!"):
+                self.run_worker(self._shell(event.text[1:].strip()))
+            else:
+                self.run_worker(self.turns.send(event.text))
         if failed:
             self.prompt.put(event.text)
-        elif command:
-            self._run(*command)
-        elif event.text.startswith("!"):
-            self.run_worker(self._shell(event.text[1:].strip()))
-        else:
-            self._paused = False
-            self._queue.append(Waiting(event.text, tuple(self.chat.attached)))
-            self.chat.attached.clear()
-            self._go_on()
 
     def on_prompt_nothing(self, event: Prompt.Nothing) -> None:
         """An empty prompt lets a paused queue go on, or takes its last message back."""
-        if event.back and self._queue:
-            self._give_back(self._queue[-1])
+        if event.back:
+            self.turns.take_back()
         else:
-            self._paused = False
-            self._go_on()
-        self._show_status()
-
-    @contextmanager
-    def _saying(self) -> Iterator[list[LlamaChatError]]:
-        """An error inside becomes a notice; the list that the block gets holds it then."""
-        errors: list[LlamaChatError] = []
-        try:
-            yield errors
-        except LlamaChatError as error:
-            errors.append(error)
-            self.transcript.say(error)
+            self.turns.resume()
 
     def _run(self, command: Command, argument: str = "") -> None:
         """Do a ``/`` command beside whatever runs."""
         self.run_worker(self._do(command, argument))
 
-    async def _shell(self, command: str) -> None:
-        with self._saying():
-            self.transcript.page(await run_shell(command, self.settings.config.ui.shell))
-
     async def _do(self, command: Command, argument: str) -> None:
-        with self._saying():
+        with saying(self.desk):
             await do(self.chat, command, argument)
-        self._show_status()
+        self.turns.go_on()
+        if self.backstage:
+            await self.backstage.look()
+
+    async def _shell(self, command: str) -> None:
+        with saying(self.desk):
+            self.transcript.page(await run_shell(command, self.settings.config.ui.shell))
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Our commands in the palette, beside Textual's."""
@@ -329,9 +212,26 @@ class LlamaChatApp(App[None]):
 
     # ── keys and messages ────────────────────────────────────────────────────────────────────────────────────────────
 
+    def on_llama_chat_app_trouble(self, event: Trouble) -> None:
+        """Say it once, however often the store tries."""
+        said, self._trouble = self._trouble, event.error.message if event.error else ""
+        if event.error and self._trouble != said:
+            self.transcript.say(event.error)
+        elif said and not event.error:
+            self.transcript.note("Sessions can be written again; nothing of this one is lost.")
+
     def on_transcript_copy(self, event: Transcript.Copy) -> None:
         """Copy a message or its code."""
-        self.desk.copy(event.text, event.what)
+        with saying(self.desk):
+            self.desk.copy(event.text, event.what)
+
+    async def on_transcript_wanted(self, event: Transcript.Wanted) -> None:
+        """Edit or retry the message that is chosen."""
+        self.run_worker(self._do_at(event.what, str(event.key)))
+
+    async def _do_at(self, what: str, id: str) -> None:
+        with saying(self.desk):
+            await (edit_at if what == "edit" else retry_at)(self.chat, id)
 
     def on_transcript_open_file(self, event: Transcript.OpenFile) -> None:
         """Show a picture or file with the system's viewer."""
@@ -340,6 +240,15 @@ class LlamaChatApp(App[None]):
     def on_prompt_completing(self, event: Prompt.Completing) -> None:
         """Show it."""
         self.completion_list.show(event.completions, event.chosen)
+
+    def on_text_area_changed(self, event: Prompt.Changed) -> None:
+        """Look into the files that the prompt names."""
+        if event.text_area is self.prompt and ("@" in self.prompt.text or self.attaching.preview):
+            self.run_worker(partial(self._preview, self.prompt.text), group="preview", exclusive=True)
+
+    async def _preview(self, text: str) -> None:
+        if await self.attaching.look(text):
+            self._show_status()
 
     def on_transcript_below(self, event: Transcript.Below) -> None:
         """Say that there is more below."""
@@ -362,10 +271,7 @@ class LlamaChatApp(App[None]):
         questions = self.query(Question)
         if questions and questions.first().back():
             return
-        if self.conversation.stop:
-            self.conversation.stop.set()
-            self._paused = bool(self._queue)
-        elif self.focused is self.prompt and not self.prompt.text:
+        if not self.turns.stop() and self.focused is self.prompt and not self.prompt.text:
             if self.status_line.hint == REWIND:
                 self._run(NAMES["undo"])
             elif self.conversation.session.head:
@@ -374,10 +280,17 @@ class LlamaChatApp(App[None]):
         self._show_status()
 
     def action_copy_or_stop(self) -> None:
-        """Copy what is selected, else stop the reply, else clear the prompt, else quit when it comes twice."""
-        stop = self.conversation.stop
-        if selected := self.prompt.selected_text or self.screen.get_selected_text():
-            self.desk.copy(selected, "text")
+        """Copy what is selected, else close what is on top, else stop the reply, else clear the prompt, else quit when
+        it comes twice."""
+        stop, writing = self.conversation.stop, self.focused
+        if (
+            selected := (writing.selected_text if isinstance(writing, Prompt) else "")
+            or self.screen.get_selected_text()
+        ):
+            with saying(self.desk):
+                self.desk.copy(selected, "text")
+        elif self.screen.is_modal:
+            self.screen.dismiss()
         elif stop and not stop.is_set():
             self.action_interrupt()
         elif self.prompt.text:
@@ -391,18 +304,25 @@ class LlamaChatApp(App[None]):
         """Scroll the messages, or open the last card, while the prompt has the focus."""
         self.transcript.do(what)
 
+    def _chosen(self) -> str | None:
+        """The message that is chosen."""
+        key = self.transcript.chosen.key if self.transcript.has_focus and self.transcript.chosen else None
+        return key if isinstance(key, str) else None
+
     def action_version(self, step: int) -> None:
         """Show another version of the message that is chosen, or of the last that has some."""
-        key = self.transcript.chosen.key if self.transcript.has_focus and self.transcript.chosen else None
-        with self._saying():
-            if not turn_to(self.chat, key if isinstance(key, str) else None, step):
-                self.status_line.flash("There is no other version; /retry makes one.")
+        if self.screen.is_modal:
+            return
+        at = self._chosen()
+        if not (node := turn_to(self.chat, at, step)):
+            self.status_line.flash("There is no other version; /retry makes one.")
+        elif at:
+            self.stage.choose(node.id)
 
     def action_tokens(self) -> None:
         """What the model sees, from the message that is chosen."""
-        key = self.transcript.chosen.key if self.transcript.has_focus and self.transcript.chosen else None
-        with self._saying():
-            inspect(self.chat, key if isinstance(key, str) else None)
+        with saying(self.desk):
+            inspect(self.chat, self._chosen())
 
     def action_verb(self, name: str) -> None:
         """A command by its key."""
@@ -418,20 +338,27 @@ class LlamaChatApp(App[None]):
 
     def action_edit_outside(self) -> None:
         """Write in an editor of one's own."""
-        with self._saying():
+        with saying(self.desk):
             write_outside(self.prompt)
 
-    # ── status ───────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── what is shown ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _completions(self, text: str) -> Sequence[Completion]:
+        return complete(text, self.chat.completions()) if text.startswith("/") else complete_path(text)
 
     def _show_status(self) -> None:
-        settings, shown, stop = self.settings, self.stage.meter, self.conversation.stop
-        activity = f"loading {self._loading} …" if self._loading else "" if self.conversation.runtime else "no model"
+        settings, shown, stop, turns = self.settings, self.stage.meter, self.conversation.stop, self.turns
+        walls, activity = (self.backstage.walls, self.backstage.activity) if self.backstage else ("", "")
+        if turns.loading:
+            activity = f"loading {turns.loading} …"
+        elif not self.conversation.runtime:
+            activity = "no model"
         if stop:
             progress, shown = self.stage.progress()
             activity = "stopping …" if stop.is_set() else progress
-        why = "paused: enter goes on" if self._paused else "waiting for the model" if self._loading else "queued"
-        self.waiting_list.show(self._queue, why)
-        self.prompt.waiting = bool(self._queue)
-        names = ", ".join(attachment.name for attachment in self.chat.attached)
-        self.prompt.border_title = f"attached: {names}" if names else ""
-        self.status_line.status = Status(settings.persona.name, self._model_name, settings.tools_on, activity, shown)
+        why = "paused: enter goes on" if turns.queue.paused else "waiting for the model" if turns.loading else "queued"
+        self.waiting_list.show(tuple(turns.queue), why)
+        self.prompt.waiting = bool(turns.queue)
+        self.prompt.border_title = plain_title(self.attaching.title(self.chat.attached))
+        names, model = settings.tools_on, turns.model_name
+        self.status_line.status = Status(settings.persona.name, model, names, activity, shown, walls)

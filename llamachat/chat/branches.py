@@ -18,17 +18,29 @@ async def retry(chat: Chat, how: str) -> None:
 
 async def edit(chat: Chat, number: str) -> None:
     """Change a message. A question that was changed is asked at once; a reply just stands there."""
-    node = await _chosen(chat, number, "Which message?")
-    if node is None:
-        return
+    if node := await _chosen(chat, number, "Which message?"):
+        await edit_at(chat, node.id)
+
+
+async def edit_at(chat: Chat, id: str) -> None:
+    """Change message ``id``."""
+    node = chat.conversation.session.tree.nodes[id]
+    if node.message.role not in ("user", "assistant"):
+        raise ConfigError("What a tool answered can't be edited.", "Choose a message of yours, or the model's.")
     text = await chat.front.line(f"Edit: {node.message.role}", node.message.text, lines=True)
     if text is None or text == node.message.text:
         return
     if node.message.role == "user":
         chat.front.take(ask_instead(chat, node, text))
     else:
-        chat.conversation.session.edit(node.id, text)
+        chat.conversation.free()
+        chat.conversation.session.edit(id, text)
         chat.front.show_dialog()
+
+
+async def retry_at(chat: Chat, id: str) -> None:
+    """Answer the question once more that message ``id`` belongs to."""
+    chat.front.take(chat.conversation.retry(id))
 
 
 def ask_instead(chat: Chat, node: Node, text: str) -> Turn:
@@ -128,16 +140,22 @@ async def name(chat: Chat, words: str) -> None:
     )
 
 
-def turn_to(chat: Chat, id: str | None, step: int) -> bool:
-    """Show the next version of message ``id``, or of the last one that has versions; False if there is none."""
+def turn_to(chat: Chat, id: str | None, step: int) -> Node | None:
+    """Show the next version of message ``id``, or of the last one that has versions; None if there is none.
+
+    Of a call and its result, which are seen as one, either will do.
+    """
     session = chat.conversation.session
-    path = [node.id for node in session.path]
-    places = [id] if id else [at for at in reversed(path) if session.tree.place(at)[1] > 1]
+    path = session.tree.path(id) if id else session.path
+    if id:
+        start = max((i for i, node in enumerate(path) if node.message.role == "user"), default=0)
+        path = path[start + 1 :] or path[-1:]
+    places = [node.id for node in reversed(path) if session.tree.place(node.id)[1] > 1]
     if not places or chat.conversation.busy:
-        return False
-    session.turn_to(places[0], step)
+        return None
+    node = session.turn_to(places[0], step)
     chat.front.show_dialog()
-    return True
+    return node
 
 
 def _last_reply(chat: Chat) -> Node:

@@ -7,6 +7,7 @@ from llamachat.chat.commands import Completion
 from llamachat.chat.conversation import Conversation
 from llamachat.chat.front import Front
 from llamachat.chat.permissions import Permissions
+from llamachat.messages import ToolCall
 from llamachat.sessions import Node, Store, short, unsaved
 from llamachat.tools.files import Attachment
 
@@ -26,6 +27,10 @@ class Chat:
     def said(self) -> list[Node]:
         """The messages that a user can name by number: 1 is the first."""
         return [node for node in self.conversation.session.path if node.message.role in ("user", "assistant")]
+
+    async def approve(self, call: ToolCall) -> str | None:
+        """None lets ``call`` run; a string is why it doesn't."""
+        return await self.permissions.decide(call, self.conversation.settings.toolbox.find(call.name))
 
     def begin(self) -> None:
         """A new session; the old one is kept."""

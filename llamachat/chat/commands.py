@@ -52,10 +52,17 @@ ALIASES = {"exit": "quit", "clear": "new", "rewind": "undo", "regenerate": "retr
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A whole input line that the user may mean, and what it would do."""
+    """A whole input line that the user may mean, and what it would do. ``face`` is what a list shows of it, where the
+    line is a message that ends in the name of a file: such a line is not sent by taking it."""
 
     text: str
     help: str = ""
+    face: str = ""
+
+    @property
+    def shown(self) -> str:
+        """What a list shows."""
+        return self.face or self.text
 
 
 def read(text: str) -> tuple[Command, str] | None:

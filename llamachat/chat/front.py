@@ -1,6 +1,7 @@
 """What a verb needs of a screen. The TUI meets it with widgets, the line mode with lines; a test with a list."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -65,10 +66,21 @@ class Front(Protocol):
         """Dress in another theme."""
 
     def themes(self) -> Sequence[str]:
-        """Names of the themes; none where there are no colours."""
+        """Names of the themes, the present one first; none where there are no colours."""
 
     def help(self) -> None:
         """Keys and commands."""
 
     def leave(self) -> None:
         """End the program."""
+
+
+@contextmanager
+def saying(front: Front) -> Iterator[list[LlamaChatError]]:
+    """An error inside is said, and ends the block; the list that the block gets holds it then."""
+    errors: list[LlamaChatError] = []
+    try:
+        yield errors
+    except LlamaChatError as error:
+        errors.append(error)
+        front.say(error)

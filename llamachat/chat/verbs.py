@@ -174,10 +174,12 @@ async def model(chat: Chat, path: str) -> None:
 async def theme(chat: Chat, name: str) -> None:
     """Change the colours, seen while choosing."""
     names = chat.front.themes()
+    if not names:
+        raise ConfigError("There are no colours to choose here.", "The full screen has some.")
     chosen = name or await chat.front.pick("Themes", [Choice(n, n) for n in names], preview=chat.front.set_theme)
     if chosen and chosen not in names:
-        raise ConfigError(f"There is no theme {chosen!r}.", f"Themes here: {', '.join(names) or 'none'}.")
-    chat.front.set_theme(chosen or chat.conversation.settings.config.ui.theme or "")
+        raise ConfigError(f"There is no theme {chosen!r}.", f"Themes here: {', '.join(names)}.")
+    chat.front.set_theme(chosen or names[0])
     if chosen:
         config.save("ui.theme", chosen)
 
@@ -190,7 +192,7 @@ async def settings(chat: Chat, _: str) -> None:
     if key := await chat.front.pick("Settings", rows):
         setting = by_key[key]
         text = await chat.front.line(key, _plain(setting.value), setting.help)
-        if text is not None:
+        if text is not None and text != _plain(setting.value):
             file = config.save(key, config.value_of(text))
             chat.front.note(f"{key} is set in {file}; it holds from the next start on.")
 

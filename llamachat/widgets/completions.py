@@ -1,4 +1,4 @@
-"""CompletionList: what a half-written command may become, above the prompt. Knows no command and no App."""
+"""CompletionList: what a half-written command or path may become, above the prompt. Knows neither, and no App."""
 
 from collections.abc import Sequence
 
@@ -27,7 +27,7 @@ class CompletionList(LineView, can_focus=False):
     @property
     def source(self) -> str:
         """The completions, one to a line."""
-        return "\n".join(completion.text for completion in self._completions)
+        return "\n".join(completion.shown for completion in self._completions)
 
     def show(self, completions: Sequence[Completion], chosen: int) -> None:
         """Show ``completions``, or nothing."""
@@ -40,14 +40,14 @@ class CompletionList(LineView, can_focus=False):
         rows = max(1, min(ROWS, self.screen.size.height // 3))
         start = max(0, min(self._chosen - rows // 2, len(self._completions) - rows))
         shown = self._completions[start : start + rows]
-        column = max((len(visible(completion.text)) for completion in shown), default=0) + 2
+        column = max((len(visible(completion.shown)) for completion in shown), default=0) + 2
         return [
             self._row(completion, column, width, look, start + i == self._chosen) for i, completion in enumerate(shown)
         ]
 
     @staticmethod
     def _row(completion: Completion, column: int, width: int, look: Look, chosen: bool) -> Text:
-        text, help_ = (visible(part).replace("\n", " ") for part in (completion.text, completion.help))
+        text, help_ = (visible(part).replace("\n", " ") for part in (completion.shown, completion.help))
         style = look.accent + Style(bold=True) if chosen else look.heading.without_color
         row = Text.assemble(
             (("❯ " if chosen else "  "), look.accent), (text.ljust(column), style), (help_, look.muted), end=""

@@ -4,28 +4,28 @@ What the front room does itself (take a turn, show the dialog, open a model) it 
 """
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from textual.app import App
-from textual.binding import BindingType
 
+from llamachat import config
 from llamachat.anatomy import TokenView
 from llamachat.chat.conversation import Turn
-from llamachat.chat.front import Choice
+from llamachat.chat.front import Choice, saying
 from llamachat.errors import ConfigError, LlamaChatError, StorageError
 from llamachat.paths import cache_dir, terminal_facts, write_whole
+from llamachat.widgets.caller import send
 from llamachat.widgets.entry import Entry
 from llamachat.widgets.help import HelpScreen
 from llamachat.widgets.inspector import InspectorScreen
+from llamachat.widgets.keys import KEYS
 from llamachat.widgets.look import THEME
 from llamachat.widgets.picker import Picker
 from llamachat.widgets.prompt import Prompt
 from llamachat.widgets.status import StatusLine
 from llamachat.widgets.terminal import clipboard_code, fits_clipboard
 from llamachat.widgets.transcript import Transcript
-
-Keys = Iterable[tuple[str, Iterable[BindingType]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +36,9 @@ class Desk:
     transcript: Transcript
     prompt: Prompt
     status: StatusLine
-    keys: Keys
     take: Callable[[Turn], None]
     show_dialog: Callable[[], None]
     open_model: Callable[[str], None]
-    send: Callable[[str], None]
-    """Codes to the terminal."""
 
     def note(self, text: str) -> None:
         """A word of ours among the messages."""
@@ -66,7 +63,7 @@ class Desk:
         if text:
             self.app.copy_to_clipboard(text)
             if "TMUX" in terminal_facts():
-                self.send(clipboard_code(text))
+                send(self.app, clipboard_code(text))
         if not text:
             self.status.flash(f"There is no {what} to copy.")
         elif fits_clipboard(text):
@@ -103,12 +100,19 @@ class Desk:
         self.app.theme = name or THEME.name
 
     def themes(self) -> Sequence[str]:
-        """Ours first, then Textual's."""
-        return sorted(self.app.available_themes, key=lambda name: (not name.startswith("llamachat"), name))
+        """The present one, ours, Textual's."""
+        present = self.app.theme
+        return sorted(self.app.available_themes, key=lambda n: (n != present, not n.startswith("llamachat"), n))
+
+    def allow_always(self, tool: str) -> None:
+        """Keep it in the user's config that ``tool`` need not ask."""
+        with saying(self):
+            file = config.save(f"permissions.{tool}", "allow")
+            self.note(f"{tool} is allowed from now on, by {file}.")
 
     def help(self) -> None:
         """Commands and keys."""
-        self.app.push_screen(HelpScreen(self.keys))
+        self.app.push_screen(HelpScreen(KEYS))
 
     def leave(self) -> None:
         """End the program."""

@@ -10,6 +10,7 @@ from textual.widgets import Input, Static
 
 from llamachat.visible import visible
 from llamachat.widgets.history import History
+from llamachat.widgets.look import plain_title
 from llamachat.widgets.prompt import Prompt
 
 
@@ -25,7 +26,7 @@ class Entry(ModalScreen[str | None]):
     def compose(self) -> ComposeResult:
         """The help above the line."""
         with Vertical(id="entry") as box:
-            box.border_title = visible(self._title)
+            box.border_title = plain_title(self._title)
             if self._help:
                 yield Static(visible(self._help), markup=False)
             yield Prompt(History(), lambda text: (), id="entry-text") if self._lines else Input(self._value)

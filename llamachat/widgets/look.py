@@ -4,8 +4,11 @@ from dataclasses import dataclass, fields
 
 from rich.style import Style
 from textual.app import App
+from textual.content import Content
 from textual.theme import Theme
 from textual.widget import Widget
+
+from llamachat.visible import visible
 
 THEME = Theme(
     name="llamachat",
@@ -79,3 +82,8 @@ def _style(widget: Widget, component: str) -> Style:
     if widget.get_component_styles(component).has_rule("background"):
         return style
     return style.without_color + Style.from_color(style.color)
+
+
+def plain_title(text: str) -> Content | None:
+    """The title of a border: a string would be read as markup, and file names may have brackets."""
+    return Content(visible(text).replace("\n", " ")) if text else None

@@ -15,6 +15,7 @@ from textual.widgets.option_list import Option
 
 from llamachat.chat.front import Choice
 from llamachat.visible import visible
+from llamachat.widgets.look import plain_title
 
 SETTLE = 0.1  # seconds without a key before a preview is made: a theme restyles everything
 
@@ -51,7 +52,7 @@ class Picker(ModalScreen[str | None]):
     def compose(self) -> ComposeResult:
         """A filter above a list."""
         with Vertical(id="picker") as box:
-            box.border_title = visible(self._title)
+            box.border_title = plain_title(self._title)
             yield Input(self._written, placeholder="type to filter", id="filter")
             yield OptionList(id="choices", markup=False)
 

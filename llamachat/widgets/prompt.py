@@ -37,7 +37,7 @@ class Prompt(TextArea):
             self.text = text
 
     class Completing(Message):
-        """What the text may become; ``chosen`` is the one that tab takes."""
+        """What the text before the cursor may become; ``chosen`` is the one that tab takes."""
 
         def __init__(self, completions: Sequence[Completion], chosen: int) -> None:
             super().__init__()
@@ -86,11 +86,15 @@ class Prompt(TextArea):
             await super()._on_key(event)
 
     def submit(self) -> None:
-        """Send the text, or the completion that a half-written command stands for."""
+        """Send the text, or the command that a half-written one stands for; a half-written path is completed first."""
         text = self.text
-        self._complete(text)
-        if self._completions and not text.endswith(" ") and text not in [c.text for c in self._completions]:
-            text = self._completions[self._chosen].text
+        self._complete()
+        if self._completions and not self._completed.endswith(" ") and not self._complete_already():
+            chosen = self._completions[self._chosen]
+            if chosen.face:
+                self._take(chosen)
+                return
+            text = chosen.text
         if text.strip():
             self.text = ""
             self.post_message(self.Submitted(text))
@@ -144,25 +148,39 @@ class Prompt(TextArea):
 
     def on_text_area_changed(self) -> None:
         """Look for completions of what is written now."""
-        self._complete(self.text)
+        self._complete()
 
-    def _complete(self, text: str) -> None:
-        if text != self._completed:
-            self._completed = text
-            self._completions = self._completer(text)
+    def on_text_area_selection_changed(self) -> None:
+        """The same, where the cursor is now."""
+        self._complete()
+
+    def _complete(self) -> None:
+        before = self.get_text_range((0, 0), self.cursor_location)
+        behind = self.document.get_line(self.cursor_location[0])[self.cursor_location[1] :]
+        before = "" if behind[:1].strip() else before  # within a word
+        if before != self._completed:
+            self._completed = before
+            self._completions = self._completer(before)
             self._choose(0)
+
+    def _complete_already(self) -> bool:
+        return self._completed in [completion.text for completion in self._completions]
 
     def _choose(self, index: int) -> None:
         self._chosen = index % len(self._completions) if self._completions else 0
         chosen = self._completions[self._chosen].text if self._completions else ""
-        self.suggestion = chosen[len(self._completed) :]
+        self.suggestion = chosen[len(self._completed) :] if chosen.startswith(self._completed) else ""
         self.post_message(self.Completing(self._completions, self._chosen))
+
+    def _take(self, completion: Completion) -> None:
+        """Put ``completion`` in the place of what stands before the cursor."""
+        self.replace(completion.text, (0, 0), self.cursor_location)
 
     def action_complete(self) -> None:
         """Take the chosen completion; without one, go to the messages."""
         if not self._completions:
             self.action_leave()
-        elif self.suggestion:
-            self.put(self._completions[self._chosen].text)
+        elif self._completions[self._chosen].text != self._completed:
+            self._take(self._completions[self._chosen])
         else:
             self.insert(" ")

@@ -23,6 +23,7 @@ from llamachat.chat.permissions import Answer, Scope
 from llamachat.messages import ToolCall
 from llamachat.tools import Tool
 from llamachat.visible import visible
+from llamachat.widgets.look import plain_title
 from llamachat.widgets.prompt import Prompt
 
 QUIET = 1.0  # seconds without a key before an answer counts
@@ -55,11 +56,12 @@ class Question(Vertical, can_focus=True):
         super().__init__(id="question")
         self._call, self._title, self._source = call, title, source
         self._last_key, self._clock = last_key, clock
+        self._covered = False
         self.answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
 
     def compose(self) -> ComposeResult:
         """The call, and what can be answered."""
-        self.border_title = visible(f"Run {self._title}? ({self._source})")
+        self.border_title = plain_title(f"Run {self._title}? ({self._source})")
         with VerticalScroll(id="asked", can_focus=False):
             yield Static(_shown(self._call), markup=False)
         yield Static(_ANSWERS, id="answers", markup=False)
@@ -68,8 +70,15 @@ class Question(Vertical, can_focus=True):
         yield reason
 
     def on_mount(self) -> None:
-        """Take the keys."""
+        """Take the keys. Those that were meant for what is on top of us must not answer, either."""
         self.focus()
+        self._covered = not self.screen.is_current
+        self.watch(self.screen, "stack_updates", self._stacked, init=False)
+
+    def _stacked(self) -> None:
+        covered, self._covered = self._covered, not self.screen.is_current
+        if covered and not self._covered:
+            self._last_key = self._clock()
 
     def on_key(self, event: Key) -> None:
         """A key that comes too soon belongs to the prompt."""

@@ -8,7 +8,7 @@ import time
 from llamachat.chat.conversation import FULL, Conversation
 from llamachat.messages import CallDelta, Event, MessageEnd, TextDelta, ToolEnd, ToolStart, TurnEnd
 from llamachat.widgets.status import Pace, meter
-from llamachat.widgets.story import label_of, views_of
+from llamachat.widgets.story import label_of, opening_notes, views_of
 from llamachat.widgets.transcript import Transcript
 from llamachat.widgets.view import View
 
@@ -19,8 +19,10 @@ class Stage:
     def __init__(self, conversation: Conversation, transcript: Transcript) -> None:
         self._conversation, self._transcript = conversation, transcript
         self._card: View | None = None  # of the call that ran last
-        self._stale = False  # the head has moved while a reply streamed
+        self._live = False  # something streams
+        self._stale = False  # the head has moved meanwhile
         self._step, self._began = 0, 0.0
+        self._opened = ""  # the session whose opening was told of
         self._pace = Pace()
         self.meter: tuple[str, ...] = ()
         """The cost of the last turn."""
@@ -33,12 +35,12 @@ class Stage:
 
     def ask(self) -> None:
         """Show the message at the head, which the user has just sent."""
-        views = list(views_of(self._conversation.session, self._conversation.settings.toolbox))
-        self._transcript.put(*views[-1:])
+        self._transcript.put(*self._views()[-1:])
         self._transcript.follow()
 
     def show(self, event: Event) -> None:
         """Put ``event`` on the screen."""
+        self._live = not isinstance(event, TurnEnd)
         match event:
             case TextDelta(text=text):
                 self._pace.tick()
@@ -60,10 +62,18 @@ class Stage:
                 self._end(event)
 
     def close(self) -> None:
-        """The turn is over, however it ended."""
+        """The turn is over, however it ended. What came of it is shown as it is kept, if that isn't what was seen."""
         self._transcript.close()
-        if self._stale:
+        self._live = False
+        kept = [view.key for view in self._views() if view.key]
+        seen = [view.key for view in self._transcript.all_views if view.key]
+        if self._stale or seen[: len(kept)] != kept:
             self.show_dialog()
+
+    def unanswered(self, id: str | None) -> None:
+        """Message ``id`` was taken back, as nothing was said to it."""
+        if view := self._transcript.find(id):
+            view.mark = "not answered"
 
     @property
     def seconds(self) -> float:
@@ -96,11 +106,27 @@ class Stage:
 
     def show_dialog(self) -> None:
         """All messages up to the head, as they are now; once a reply has ended, if one streams."""
-        self._stale = self._conversation.busy
-        if self._stale:
+        self._stale = self._live
+        if self._live:
             return
-        views = list(views_of(self._conversation.session, self._conversation.settings.toolbox))
+        views = self._views()
         self._transcript.load(views)
         if not views:
             self._transcript.welcome()
             self.meter = ()
+        session = self._conversation.session
+        if session.id != self._opened:
+            self._opened = session.id
+            for note in opening_notes(session):
+                self._transcript.note(note)
+
+    def choose(self, id: str) -> None:
+        """Let the keys mean message ``id``, or the first below it that is seen."""
+        path = [node.id for node in self._conversation.session.path]
+        below = path[path.index(id) :] if id in path else []
+        if view := next((view for key in below if (view := self._transcript.find(key))), None):
+            self._transcript.choose(view)
+            self._transcript.reveal(view)
+
+    def _views(self) -> list[View]:
+        return list(views_of(self._conversation.session, self._conversation.settings.toolbox))

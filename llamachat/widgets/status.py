@@ -16,6 +16,7 @@ from llamachat.widgets.look import COMPONENTS, look_of
 
 DOT = " · "
 FLASH = 3.0  # seconds that a hint stays
+TOOLS = 4  # names that are shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,8 @@ class Status:
     """What goes on: "loading nano …", "step 2/10"."""
     meter: Sequence[str] = field(default=())
     """Parts of the meter, the most important first."""
+    walls: str = ""
+    """What holds the code that python runs, if that is not enough."""
 
 
 def meter(usage: Usage, reply_tokens: int, context: int) -> tuple[str, ...]:
@@ -76,8 +79,8 @@ def speed(tokens: int, seconds: float) -> str:
 def compose(status: Status, width: int) -> tuple[str, str]:
     """The left and the right half in ``width`` cells. Parts are left out from the least important one on: the tools,
     the last of the meter, the model, the persona; what goes on stays."""
-    left = [part for part in (status.persona, status.model, " ".join(status.tools) or "no tools") if part]
-    right = [part for part in (status.activity, *status.meter) if part]
+    left = [part for part in (status.persona, status.model, _names(status.tools)) if part]
+    right = [part for part in (status.activity, status.walls, *status.meter) if part]
     while cell_len(DOT.join(left)) + cell_len(DOT.join(right)) + 2 > width:
         if len(left) > 2:
             left.pop()
@@ -90,6 +93,12 @@ def compose(status: Status, width: int) -> tuple[str, str]:
         else:
             break
     return DOT.join(left), _cut(DOT.join(right), width)
+
+
+def _names(tools: Sequence[str]) -> str:
+    """The first tools; servers may offer dozens."""
+    more = f" +{len(tools) - TOOLS}" if len(tools) > TOOLS else ""
+    return f"{' '.join(tools[:TOOLS])}{more}" if tools else "no tools"
 
 
 def _cut(text: str, width: int) -> str:

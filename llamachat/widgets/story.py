@@ -18,11 +18,23 @@ def views_of(session: Session, toolbox: Toolbox) -> Iterator[View]:
         yield from _views(session, node, toolbox)
 
 
+def opening_notes(session: Session) -> Iterator[str]:
+    """What a user should know of a session that was opened: what was cut off, and who has it open, too."""
+    for node in session.repaired:
+        what = f"The call of {node.outcome.call.name}" if node.outcome else "A reply"
+        yield f"{what} was interrupted when llamachat ended; what had come of it is kept."
+    if session.shared:
+        yield "This session is open in another llamachat, too; what is said there stands on branches of its own."
+
+
 def label_of(session: Session, node: Node) -> str:
-    """What stands beside a message: the counter of its versions, the name of its branch."""
+    """What stands beside a message: the counter of its versions, the name of its branch. The card of a call bears those
+    of a reply without words, which is not seen itself."""
     index, count = session.tree.place(node.id)
     place = f"‹{index}/{count}›" if count > 1 else ""
-    return " ".join(part for part in (node.name, place) if part)
+    above = session.tree.nodes[node.parent] if node.parent and node.message.role == "ipython" else None
+    silent = above is not None and above.message.role == "assistant" and not above.message.text.strip()
+    return " ".join(part for part in (label_of(session, above) if above and silent else "", node.name, place) if part)
 
 
 def _views(session: Session, node: Node, toolbox: Toolbox) -> Iterator[View]:

@@ -29,6 +29,8 @@ class Transcript(Column, inherit_bindings=False):
         Binding("c", "copy", "Copy", id="view.copy"),
         Binding("y", "copy_code", "Copy code", id="view.copy_code"),
         Binding("enter,space", "unfold", "Open or fold", id="view.unfold"),
+        Binding("e", "ask_for('edit')", "Change it, on a branch of its own", id="view.edit"),
+        Binding("r", "ask_for('retry')", "Answer it once more", id="view.retry"),
         Binding("o", "open_file", "Open the picture or file", id="view.open_file"),
     ]
 
@@ -39,6 +41,14 @@ class Transcript(Column, inherit_bindings=False):
             super().__init__()
             self.text = text
             self.what = what
+
+    class Wanted(Message):
+        """The user wants to "edit" or "retry" the message ``key``."""
+
+        def __init__(self, what: str, key: Hashable) -> None:
+            super().__init__()
+            self.what = what
+            self.key = key
 
     class OpenFile(Message):
         """The user wants to see the file at ``path`` with the system's viewer."""
@@ -261,3 +271,8 @@ class Transcript(Column, inherit_bindings=False):
         """Open the first file that the message shows."""
         if self.chosen and self.chosen.files:
             self.post_message(self.OpenFile(self.chosen.files[0]))
+
+    def action_ask_for(self, what: str) -> None:
+        """The chosen message shall be edited or retried."""
+        if self.chosen and self.chosen.key is not None:
+            self.post_message(self.Wanted(what, self.chosen.key))

@@ -1,6 +1,6 @@
-"""WaitingList: messages that wait for their turn, above the prompt. Knows no dialog and answers none."""
+"""Messages that wait for their turn: the queue, and how it is shown above the prompt. Knows no dialog, answers none."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rich.text import Text
@@ -19,6 +19,38 @@ class Waiting:
 
     text: str
     attached: tuple[Attachment, ...] = ()
+
+
+class Queue:
+    """Messages in the order of their turns. While it is ``paused``, none has its turn."""
+
+    def __init__(self) -> None:
+        self._items: list[Waiting] = []
+        self.paused = False
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __iter__(self) -> Iterator[Waiting]:
+        return iter(self._items)
+
+    def add(self, message: Waiting) -> None:
+        """Who sends a message wants an answer: a pause is over."""
+        self._items.append(message)
+        self.paused = False
+
+    def next(self) -> Waiting | None:
+        """Take out the message whose turn it is."""
+        return self._items.pop(0) if self._items and not self.paused else None
+
+    def last(self) -> Waiting | None:
+        """Take out the message that was sent last."""
+        return self._items.pop() if self._items else None
+
+    def clear(self) -> list[Waiting]:
+        """Take out all."""
+        items, self._items = self._items, []
+        return items
 
 
 class WaitingList(LineView, can_focus=False):
