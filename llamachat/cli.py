@@ -14,8 +14,8 @@ import typer
 
 from llamachat import __version__, config, trust
 from llamachat.config import Config
+from llamachat.doors import bench, protocol, sandbox, sessions
 from llamachat.doors import config as config_door
-from llamachat.doors import protocol, sandbox, sessions
 from llamachat.doors import tools as tools_door
 from llamachat.doors.doctor import doctor
 from llamachat.errors import ConfigError, LlamaChatError, StorageError
@@ -38,6 +38,7 @@ app = typer.Typer(
     help="Chat with a Llama 3 model on your own hardware. Without options: the terminal chat, with the embedded model.",
 )
 app.command()(doctor)
+app.add_typer(bench.app, name="bench")
 app.add_typer(config_door.app, name="config")
 app.add_typer(protocol.app, name="protocol")
 app.add_typer(sandbox.app, name="sandbox")

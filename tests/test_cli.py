@@ -58,6 +58,10 @@ def test_the_line_chat_speaks_to_a_pipe(home: dict[str, str]) -> None:
         (["--temperature", "-1", "-p", "hi"], 2, "temperature is -1"),
         (["-m", "/nowhere/at/all", "-p", "hi"], 1, "/nowhere/at/all"),
         (["--functions", "/nowhere.py", "-p", "hi"], 2, "/nowhere.py"),
+        (["--mcp", "/nowhere.json", "-p", "hi"], 2, "/nowhere.json"),
+        (["-c", "-p", "hi"], 2, "There is no session to go on with."),
+        (["-r", "abc", "-p", "hi"], 2, "There is no session 'abc'."),
+        (["--plain", "-r", "abc"], 2, "There is no session 'abc'."),
         ([], 2, "needs a terminal"),
     ],
 )
@@ -100,11 +104,16 @@ def test_functions_of_a_file_become_tools(home: dict[str, str], tmp_path: Path) 
         '    print("noise")\n'
         '    return {"tide": 3.7}\n'
     )
-    done = run(home, "--functions", str(path), "-p", "What is the tide in Esbjerg?", "--output", "json")
+    asked = ("--functions", str(path), "-p", "What is the tide in Esbjerg?", "--output", "json")
+    done = run(home, *asked, "--allow", "get_tide")
     assert done.returncode == 0, done.stderr
     spoken = json.loads(done.stdout)["messages"]
     assert spoken[2]["tool_calls"] == [{"name": "get_tide", "arguments": {"harbour": "Esbjerg"}}]
     assert "3.7" in spoken[-1]["content"]
+    refused = run(home, *asked)
+    assert refused.returncode == 0, refused.stderr
+    assert "--allow get_tide lets it run" in refused.stderr
+    assert "3.7" not in refused.stdout
 
 
 def test_ctrl_c_at_the_line_chats_prompt_leaves_quietly(home: dict[str, str]) -> None:
@@ -146,6 +155,73 @@ def test_a_full_disk_behind_the_answer_is_one_sentence(home: dict[str, str]) -> 
     assert done.returncode == 1
     assert done.stderr.startswith("error: No space left on device\n")
     assert "Traceback" not in done.stderr
+
+
+def test_a_session_goes_on_by_its_id_or_as_the_last(home: dict[str, str]) -> None:
+    done = run(home, "--plain", "--no-tools", given="Hello!\n")
+    assert done.returncode == 0, done.stderr
+    once = run(home, "-p", "Hello again!", "--no-tools")
+    assert once.returncode == 0, once.stderr
+    (session,) = json.loads(run(home, "sessions", "list", "--output", "json").stdout)
+    assert (session["title"], session["messages"]) == ("Hello!", 2)
+    for way in (["-c"], ["-r", session["id"][:8]]):
+        done = run(home, *way, "-p", "Who are you?", "--no-tools", "--output", "json")
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["messages"][1]["content"] == "Hello!"
+    (session,) = json.loads(run(home, "sessions", "list", "--output", "json").stdout)
+    assert session["messages"] == 6
+    again = run(home, "-c", "--plain", given="/quit\n")
+    assert "you: Who are you?" in again.stderr
+
+
+def configured(home: dict[str, str], text: str, place: str = ".config/llamachat") -> Path:
+    file = Path(home["HOME"]) / place / "config.toml"
+    file.parent.mkdir(parents=True)
+    file.write_text(text)
+    return file
+
+
+def test_a_wrong_key_in_the_config_is_said_with_its_line(home: dict[str, str]) -> None:
+    file = configured(home, "[chat]\n\nmodle = 'x'\n")
+    done = run(home, "-p", "hi")
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {file}, line 3: there is no setting 'chat.modle'.")
+    assert done.stdout == ""
+
+
+def test_the_environment_wins_over_the_file_and_the_command_line_over_both(home: dict[str, str]) -> None:
+    file = configured(home, "[sampling]\ntop_k = 3\nseed = 1\n[chat]\npersona = 'nobody'\n")
+    stronger = {**home, "LLAMACHAT_SAMPLING_SEED": "2", "LLAMACHAT_CHAT_PERSONA": "no one"}
+    shown = run(stronger, "config", "show", "--origin").stdout.splitlines()
+    assert shown[shown.index("sampling.seed = 2") + 1].startswith("    (environment) ")
+    assert shown[shown.index("sampling.top_k = 3") + 1].startswith(f"    ({file}) ")
+    assert "There is no persona 'no one'." in run(stronger, "-p", "hi").stderr
+    assert run(stronger, "--persona", "terse", "-p", "Hello!", "--no-tools").returncode == 0
+
+
+def test_a_projects_settings_hold_only_when_they_are_trusted(home: dict[str, str], tmp_path: Path) -> None:
+    configured(home, "[chat]\npersona = 'nobody'\n", "project/.llamachat")
+
+    def there(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*COMMAND, *arguments], env=home, cwd=tmp_path / "project", stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, check=False)  # fmt: skip
+
+    untrusted = there("-p", "Hello!", "--no-tools")
+    assert untrusted.returncode == 0
+    assert "is not used until you trust it: llamachat config trust" in untrusted.stderr
+    assert there("config", "trust").returncode == 0
+    assert "There is no persona 'nobody'." in there("-p", "Hello!").stderr
+
+
+def test_servers_come_up_before_the_first_turn_and_a_dead_one_is_told(home: dict[str, str], tmp_path: Path) -> None:
+    honest = Path(__file__).parent / "data" / "mcp" / "honest.py"
+    servers = {"good": {"command": sys.executable, "args": [str(honest)]}, "dead": {"command": "/nowhere/at/all"}}
+    file = tmp_path / "servers.json"
+    file.write_text(json.dumps({"mcpServers": servers}))
+    done = run(home, "--mcp", str(file), "--plain", given="/tools\n")
+    assert done.returncode == 0, done.stderr
+    assert "(ask, MCP server good)" in done.stdout
+    assert "dead" in done.stderr
 
 
 def test_personas_are_listed(home: dict[str, str]) -> None:

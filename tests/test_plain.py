@@ -366,5 +366,18 @@ def test_a_file_goes_with_the_next_message_that_is_answered(tmp_path: Path, caps
     assert "Attached file data.csv (1 rows × 2 columns).\na,b\n1,2\n" in prompts(chat)[0]
 
 
+def test_a_person_names_a_file_and_a_pipe_does_not(tmp_path: Path, sit: Sit) -> None:
+    (tmp_path / "data.csv").write_text("a,b\n1,2\n")
+    line = f"what is @{tmp_path / 'data.csv'}?\n"
+    piped, chat = talk("Hm.<|eot_id|>", given=line), talk("Two columns.<|eot_id|>")
+    repl(piped)
+    assert "Attached file" not in prompts(piped)[0]
+    person = sit(chat, ("you> ", line), ("you> ", "/quit\n"))
+    repl(chat)
+    assert said(chat)[1] == "what is data.csv?"
+    assert "Attached file data.csv" in prompts(chat)[0]
+    assert "Attached data.csv (1 rows × 2 columns):" in person.getvalue()
+
+
 def test_pages_lose_their_marks() -> None:
     assert as_text("● **pay** Pays `now`.\n○ **x**\n\n```text\na*b\n```") == "● pay Pays now.\n○ x\na*b"

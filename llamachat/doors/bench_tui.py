@@ -19,13 +19,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from tempfile import TemporaryDirectory
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from llamachat.errors import LlamaChatError
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 ROWS, COLUMNS = 40, 120
 STARTS = 7
@@ -67,6 +68,8 @@ def tui(
     if as_json:
         typer.echo(json.dumps([{**_plain(row), "good": row.good} for row in rows]))
     else:
+        from rich.console import Console
+
         Console().print(report(rows))
 
 
@@ -94,8 +97,10 @@ def measure() -> Iterator[Row]:
     yield Row("key to echo while the model streams, p99", echoes[int(len(echoes) * 0.99)], "ms", 50)
 
 
-def report(rows: list[Row]) -> Table:
+def report(rows: list[Row]) -> "Table":
     """The rows for people."""
+    from rich.table import Table
+
     load = f"{os.getloadavg()[0]:.1f}"  # what else ran: beyond the number of cores, times are longer than they need be
     machine = f"{os.cpu_count()} cores, CPU · load {load} · Python {platform.python_version()}"
     table = Table(title=f"{COLUMNS} × {ROWS} · {machine} · {date.today()}")

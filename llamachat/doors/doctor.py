@@ -1,4 +1,4 @@
-"""The doctor: looks at everything that llamachat stands on, and says what to do about what is missing. Changes nothing."""
+"""The doctor: looks at all that llamachat stands on, and says what to do about what is missing. Changes nothing."""
 
 import json
 import platform
@@ -7,17 +7,22 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from llamachat import __version__, config
+from llamachat.config import Config, Loaded
 from llamachat.errors import LlamaChatError
 from llamachat.paths import bundled_model, cache_dir, config_dir, data_dir, terminal_facts
+from llamachat.visible import visible
+
+if TYPE_CHECKING:
+    from llamachat.tools.mcp_servers import Server
 
 State = Literal["ok", "note", "bad"]
-_MARKS = {"ok": "✓", "note": "!", "bad": "✗"}
 LITTLE = 1 << 30  # bytes that a disk should have free
+_MARKS = {"ok": "✓", "note": "!", "bad": "✗"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,25 +39,57 @@ def doctor(
     model: Annotated[Path | None, typer.Option("-m", "--model", help="A checkpoint to look at, too.")] = None,
     output: Annotated[Literal["text", "json"], typer.Option(help="Form of the findings.")] = "text",
 ) -> None:
-    """Check python, torch, the model, the sandbox, the terminal, the settings and the store."""
+    """Check python, torch, the model, the sandbox, the terminal, the settings, the tools and the store.
+
+    Exits with 1 if something keeps llamachat from working.
+    """
     found: list[Check] = []
-    for look in (_python, _engine, lambda: _model(model), _sandbox, _terminal, _settings, _store, _disk):
-        for check in _safely(look):
-            found.append(check)
-            if output == "text":
-                hint = f"\n    {check.hint}" if check.hint else ""
-                typer.echo(f"{_MARKS[check.state]} {check.name}: {check.detail}{hint}")
+    for check in _checks(model):
+        found.append(check)
+        if output == "text":
+            hint = f"\n    {check.hint}" if check.hint else ""
+            typer.echo(visible(f"{_MARKS[check.state]} {check.name}: {check.detail}{hint}"))
     if output == "json":
-        typer.echo(json.dumps([asdict(check) for check in found], ensure_ascii=False))
+        typer.echo(json.dumps([asdict(check) for check in found]))
     raise typer.Exit(1 if any(check.state == "bad" for check in found) else 0)
 
 
-def _safely(look: Callable[[], Iterator[Check]]) -> Iterator[Check]:
-    """What is broken is a finding."""
+def _checks(model: Path | None) -> Iterator[Check]:
+    loaded = Loaded(Config(), {})
     try:
-        yield from look()
+        loaded = config.load()
     except LlamaChatError as error:
-        yield Check(look.__name__.strip("_<>"), "bad", error.message, error.hint)
+        yield Check("settings", "bad", error.message, error.hint)
+    else:
+        yield from _settings(loaded)
+    chosen = loaded.config.chat.model
+    models = [bundled_model(), *filter(None, (model, Path(chosen).expanduser() if chosen else None))]
+    yield from _safely("python", _python)
+    yield from _safely("torch", _engine)
+    for folder in dict.fromkeys(models):
+        yield from _safely(f"model {folder.name}", _model, folder)
+    yield from _safely("sandbox", _sandbox)
+    yield from _safely("tools", _tools, loaded.config)
+    yield from _safely("terminal", _terminal)
+    yield from _safely("sessions", _store)
+    yield from _safely("folders", _folders)
+
+
+def _safely(name: str, look: Callable[..., Iterator[Check]], *given: object) -> Iterator[Check]:
+    """What is broken is a finding; torch for one raises OSError for a library that is missing."""
+    try:
+        yield from look(*given)
+    except LlamaChatError as error:
+        yield Check(name, "bad", error.message, error.hint)
+    except (ImportError, OSError, RuntimeError) as error:
+        yield Check(name, "bad", f"{error}", "Install llamachat again: pip install --force-reinstall llamachat")
+
+
+def _settings(loaded: Loaded) -> Iterator[Check]:
+    file = config.user_file()
+    yield Check("settings", "ok", f"{file}{'' if file.exists() else ' (not there: all is default)'}")
+    for notice in loaded.notices:
+        yield Check("settings", "note", notice, "llamachat config distrust stops the reminder.")
 
 
 def _python() -> Iterator[Check]:
@@ -69,62 +106,97 @@ def _engine() -> Iterator[Check]:
         name = torch.cuda.get_device_name()
         yield Check("device", "ok", f"{name}, {free / 2**30:.1f} of {total / 2**30:.1f} GiB free")
     else:
-        yield Check("device", "note", "the CPU", "Models above 1B are slow there; a CUDA GPU is used where torch has one.")
+        hint = "Models above 1B are slow there; a CUDA GPU is used where torch has one."
+        yield Check("device", "note", "the processor", hint)
 
 
-def _model(path: Path | None) -> Iterator[Check]:
+def _model(folder: Path) -> Iterator[Check]:
     from llamachat.runtime import LlamaRuntime
 
-    for folder in filter(None, (bundled_model(), path)):
-        runtime = LlamaRuntime.open(folder)
-        yield Check("model", "ok", f"{runtime.name}, context {runtime.context:,}, tokenizer {runtime.tokenizer.variant}")
+    runtime = LlamaRuntime.open(folder)
+    detail = f"{folder}: context {runtime.context:,}, tokenizer of Llama {runtime.tokenizer.variant}"
+    yield Check(f"model {runtime.name}", "ok", detail)
 
 
 def _sandbox() -> Iterator[Check]:
-    from llamachat.tools.sandbox import layers
+    from llamachat.tools.sandbox import HINT, Walls, layers
 
-    for layer in layers():
-        yield Check(f"sandbox, {layer.name}", "ok" if layer.on else "note", layer.detail, layer.hint)
+    walls = Walls(layers())
+    if walls.stand:
+        yield Check("sandbox", "ok", f"python's code is held by {walls}")
+    else:
+        yield Check("sandbox", "bad", "no wall holds python's code, so the tool is off", HINT)
+    for layer in walls.layers:
+        missing = layer in walls.missing
+        detail = layer.detail or ("on" if layer.on else "off" if missing else "off, and not needed")
+        yield Check(f"sandbox, {layer.name}", "note" if missing else "ok", detail, layer.hint if missing else "")
+
+
+def _tools(settings: Config) -> Iterator[Check]:
+    """Functions, plug-ins and the file of MCP servers; no server is started."""
+    import asyncio
+
+    from llamachat.workshop import gather
+
+    workshop = gather(settings)
+    asyncio.run(workshop.toolbox.close())
+    yield Check("tools", "ok", ", ".join(workshop.toolbox.names))
+    for notice in workshop.notices:
+        yield Check("tools", "note", notice, "Mend the package, or remove it.")
+    yield from map(_server, workshop.servers)
+
+
+def _server(server: "Server") -> Check:
+    from llamachat.tools.mcp_servers import HttpServer
+
+    name = f"MCP server {server.name}"
+    if isinstance(server, HttpServer):
+        return Check(name, "ok", server.url)
+    if path := shutil.which(server.command, path=server.env.get("PATH")):
+        return Check(name, "ok", path)
+    return Check(name, "note", f"there is no command {server.command!r}", "Install it, or disable the server.")
 
 
 def _terminal() -> Iterator[Check]:
-    facts = terminal_facts()
-    size = shutil.get_terminal_size()
-    encoding = (sys.stdout.encoding or "").lower()
-    yield Check("terminal", "ok", f"{facts.get('TERM', 'none')}, {size.columns}×{size.lines}, {encoding}")
+    if not sys.stdout.isatty():
+        yield Check("terminal", "ok", "none: this goes to a pipe or file")
+        return
+    facts, size, encoding = terminal_facts(), shutil.get_terminal_size(), (sys.stdout.encoding or "").lower()
+    yield Check("terminal", "ok", f"{facts.get('TERM', 'unknown')}, {size.columns}×{size.lines}, {encoding}")
     if "utf" not in encoding:
         yield Check("letters", "note", f"{encoding} has few of them", "Set LANG to a UTF-8 locale.")
-    if facts.get("COLORTERM") not in ("truecolor", "24bit"):
-        yield Check("colours", "note", "256 or fewer", "Set COLORTERM=truecolor if your terminal can show more.")
     if "NO_COLOR" in facts:
         yield Check("colours", "note", "off, since NO_COLOR is set", "Unset it to see colours.")
+    elif facts.get("COLORTERM") not in ("truecolor", "24bit"):
+        yield Check("colours", "note", "256 or fewer", "Set COLORTERM=truecolor if your terminal can show more.")
     if "TMUX" in facts:
         hint = "For copying: tmux set -s set-clipboard on. For pictures: tmux set -g allow-passthrough on."
         yield Check("tmux", "note", "between us and the terminal", hint)
 
 
-def _settings() -> Iterator[Check]:
-    loaded = config.load()
-    where = config.user_file()
-    yield Check("settings", "ok", f"{where}{'' if where.exists() else ' (not there: all is default)'}")
-    for notice in loaded.notices:
-        yield Check("settings", "note", notice, "llamachat config distrust stops the reminder.")
-
-
 def _store() -> Iterator[Check]:
-    from llamachat.sessions import health
+    from llamachat.sessions.health import health
 
-    for state, detail, hint in health():
-        yield Check("sessions", state, detail, hint)
+    found = health()
+    if found.wrong:
+        hint = "The next start sets a damaged store aside, and keeps what can be read; a newer one needs an update."
+        yield Check("sessions", "bad", f"{found.path}: {found.wrong}", hint)
+    elif found.there:
+        size = f"{found.size / 2**20:.1f} MiB"
+        yield Check("sessions", "ok", f"{found.sessions} with {found.messages:,} messages, {size}, in order")
+    else:
+        yield Check("sessions", "ok", f"none yet; they will be in {found.path}")
+    for file in found.aside:
+        yield Check("sessions", "note", f"a damaged store was set aside: {file}", "Remove it when you miss nothing.")
 
 
-def _disk() -> Iterator[Check]:
+def _folders() -> Iterator[Check]:
     for name, folder in (("data", data_dir()), ("config", config_dir()), ("cache", cache_dir())):
         there = next(place for place in (folder, *folder.parents) if place.exists())
-        try:
-            free = shutil.disk_usage(there).free
-        except OSError as error:
-            yield Check(f"{name} folder", "bad", f"{folder}: {error.strerror}", "Choose another: LLAMACHAT_DATA_DIR and its like.")
+        elsewhere = f"Choose another: LLAMACHAT_{name.upper()}_DIR."
+        if not there.is_dir():
+            yield Check(f"{name} folder", "note", f"{folder} can't be: {there} is a file", elsewhere)
             continue
+        free = shutil.disk_usage(there).free
         room = f"{folder}, {free / 2**30:.1f} GiB free"
-        yield Check(f"{name} folder", "ok" if free > LITTLE else "note", room, "" if free > LITTLE else "Free some space.")
+        yield Check(f"{name} folder", "ok" if free > LITTLE else "note", room, "" if free > LITTLE else elsewhere)

@@ -8,33 +8,32 @@ import json
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import aclosing, contextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 from llamachat import config
 from llamachat.agent import Runtime
+from llamachat.backstage import Backstage
 from llamachat.chat.chat import Chat
 from llamachat.chat.commands import read
 from llamachat.chat.conversation import FULL, Conversation, Turn
+from llamachat.chat.mentions import mentions, with_names
 from llamachat.chat.permissions import Answer, Permissions, Scope
 from llamachat.chat.settings import Settings
 from llamachat.chat.shell import run_shell
-from llamachat.chat.verbs import do
+from llamachat.chat.verbs import attach, do
 from llamachat.errors import ConfigError, LlamaChatError
 from llamachat.messages import ToolCall
 from llamachat.plain.front import LineFront
 from llamachat.plain.lines import Lines
 from llamachat.plain.show import Show
+from llamachat.protocol import CODE_INTERPRETER
 from llamachat.sessions import Session, Store
 from llamachat.threads import in_thread
-from llamachat.tools import Tool, Toolbox
+from llamachat.tools import Tool
 from llamachat.visible import visible
-from llamachat.workshop import Workshop, with_tools
-
-if TYPE_CHECKING:
-    from llamachat.tools.mcp_servers import McpServers
+from llamachat.workshop import Workshop
 
 _ANSWERS: dict[str, Scope] = {"y": "once", "yes": "once", "1": "once", "a": "session", "all": "session", "2": "session",
                               "3": "always", "always": "always", "n": "no", "no": "no", "4": "no"}  # fmt: skip
@@ -62,43 +61,30 @@ class Talk:
         permissions = Permissions(settings.config.permissions, self._ask, self._keep)
         self.chat = self.front.chat = Chat(self.conversation, self.front, permissions, store, cwd=str(Path.cwd()))
         self._workshop, self._open_runtime = workshop, open_runtime
-        self._servers: McpServers | None = None
-        self._served: frozenset[str] = frozenset()
-        self._said: set[str] = set()  # what is told once
+        front, conversation = self.front, self.conversation
+        self._backstage = Backstage(workshop, conversation, front.say, front.note) if workshop else None
+        self._refused: set[str] = set()  # tools of which the user was told that they need --allow
 
     # ── beginning and end ────────────────────────────────────────────────────────────────────────────────────────────
 
     async def open(self) -> None:
         """Start the MCP servers, if tools are wanted; what fails is told."""
-        if self._workshop is None:
+        if self._workshop is None or self._backstage is None:
             return
         for notice in self._workshop.notices:
             self.front.note(notice)
-        if self._workshop.servers and self.conversation.settings.config.chat.tools != []:
-            from llamachat.tools.mcp_servers import McpServers
-
-            self._servers = McpServers(self._workshop.servers, self.front.note, self._serve)
-            self._serve(await self._servers.connect())
-
-    def _serve(self, tools: tuple[Tool, ...]) -> None:
-        """The servers offer these now; one that was switched off stays off."""
-        settings = self.conversation.settings
-        off = self._served - set(settings.tools_on)
-        ours = tuple(tool for tool in settings.toolbox.tools if tool.name not in self._served)
+        if self.conversation.settings.config.chat.tools == []:
+            return
         try:
-            toolbox = with_tools(Toolbox(ours, settings.toolbox.on), tools)
+            await self._backstage.connect()
         except ConfigError as error:
             self.front.say(error)
-            return
-        toolbox = toolbox.only(tool.name for tool in toolbox.active if tool.name not in off)
-        self.conversation.settings = replace(settings, toolbox=toolbox)
-        self._served = frozenset(tool.name for tool in tools)
 
     async def close(self) -> None:
         """End the tools and servers, and write what is left to write."""
         await self.conversation.settings.toolbox.close()
-        if self._servers:
-            await self._servers.close()
+        if self._backstage:
+            await self._backstage.close()
         self.conversation.session.close()
         if self.chat.store and not self.chat.store.close():
             self.front.note("warning: The end of this session could not be written.")
@@ -112,7 +98,7 @@ class Talk:
         elif line.startswith("!"):
             self.front.page(await run_shell(line[1:].strip(), self.conversation.settings.config.ui.shell))
         elif line.strip():
-            await self.answer(line, show)
+            await self.answer(await self._attached(line) if self.lines.person else line, show)
         while self.front.turns:
             await self.take(self.front.turns.pop(0), show)
         if self.front.model:
@@ -129,6 +115,14 @@ class Talk:
         finally:
             if asked not in [node.id for node in self.conversation.session.path]:
                 self.chat.attached[:0] = attached
+
+    async def _attached(self, line: str) -> str:
+        """Attach the files that a person names as @path; the line keeps their bare names. From a pipe the line may be
+        anybody's, and names no file of the user's."""
+        found = mentions(line)
+        for path in dict.fromkeys(mention.path for mention in found):
+            await attach(self.chat, str(path))
+        return with_names(line, found)
 
     async def take(self, turn: Turn, show: Show) -> None:
         """A turn to its end; ``show`` gets every event."""
@@ -175,16 +169,17 @@ class Talk:
     # ── asking ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _approve(self, call: ToolCall) -> str | None:
-        tool = self.conversation.settings.toolbox.find(call.name)
-        refusal = await self.chat.permissions.decide(call, tool)
-        if refusal is None and tool and tool.wire == "code":
-            await self._look_at_walls()
+        refusal = await self.chat.approve(call)
+        if refusal is None and self._backstage and call.name in (CODE_INTERPRETER, "python"):
+            await self._backstage.look()  # at what holds the code; the worker that this starts will run it
         return refusal
 
     async def _ask(self, call: ToolCall, tool: Tool) -> Answer:
         """At a terminal the user decides; elsewhere the answer is no."""
         if not self.lines.person:
-            self._once(f"{tool.name} was not run. Nobody can be asked here; --allow {tool.name} lets it run.")
+            if tool.name not in self._refused:
+                self._refused.add(tool.name)
+                self.front.note(f"{tool.name} did not run. Nobody can be asked here; --allow {tool.name} lets it run.")
             return Answer("no", "Nobody can be asked for permission now; answer without this tool.")
         shown = visible(json.dumps(dict(call.arguments), ensure_ascii=False))
         question = f"Run {visible(tool.name)} {shown}? [y]es [a]ll session [3] always [n]o, and why: "
@@ -201,23 +196,3 @@ class Talk:
             self.front.say(error)
         else:
             self.front.note(f"{tool} is allowed from now on, by {file}.")
-
-    async def _look_at_walls(self) -> None:
-        """Before code runs for the first time: is it held? The worker that this starts is the one that will run it."""
-        if self._workshop is None or "walls" in self._said:
-            return
-        self._said.add("walls")
-        try:
-            walls = await self._workshop.walls()
-        except LlamaChatError as error:
-            self.front.say(error)  # the tool itself tells the model
-            return
-        if not walls.stand:
-            self.front.note("WARNING: python runs WITHOUT WALLS: its code can do whatever you can do.")
-        for layer in walls.missing:
-            self.front.note(f"warning: python runs without {layer.name}. {layer.hint}".rstrip())
-
-    def _once(self, text: str) -> None:
-        if text not in self._said:
-            self._said.add(text)
-            self.front.note(text)
