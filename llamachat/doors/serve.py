@@ -164,7 +164,7 @@ class Tabs(Server):
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if not LOOPBACK.fullmatch(host := request.headers.get("Host", "")):  # another name that leads here: rebinding
             raise web.HTTPForbidden(text=CLOSED)
-        if request.headers.get("Origin", "") not in ("", f"http://{host}"):
+        if request.headers.get("Origin", f"http://{host}") != f"http://{host}":
             raise web.HTTPForbidden(text=CLOSED)
         public = request.path == "/" or request.path.startswith("/download/")  # these two look for themselves
         if not public and not _same(request.cookies.get(COOKIE), self._key):
