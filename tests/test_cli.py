@@ -55,7 +55,7 @@ def test_the_line_chat_speaks_to_a_pipe(home: dict[str, str]) -> None:
         (["-t", "hammer", "-p", "hi"], 2, "There is no tool 'hammer'."),
         (["-p", " "], 2, "There is nothing to answer."),
         (["--max-steps", "0", "-p", "hi"], 2, "max-steps"),
-        (["--temperature", "-1", "-p", "hi"], 2, "temperature is -1"),
+        (["--temperature", "-1", "-p", "hi"], 2, "sampling.temperature should be greater"),
         (["-m", "/nowhere/at/all", "-p", "hi"], 1, "/nowhere/at/all"),
         (["--functions", "/nowhere.py", "-p", "hi"], 2, "/nowhere.py"),
         (["--mcp", "/nowhere.json", "-p", "hi"], 2, "/nowhere.json"),
