@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
+from textual import work
 from textual.app import App, ComposeResult, SystemCommand
 from textual.events import Key, Paste
 from textual.message import Message
@@ -225,8 +226,9 @@ class LlamaChatApp(App[None]):
         with saying(self.desk):
             self.desk.copy(event.text, event.what)
 
-    async def on_transcript_wanted(self, event: Transcript.Wanted) -> None:
+    def on_transcript_wanted(self, event: Transcript.Wanted) -> None:
         """Edit or retry the message that is chosen."""
+        self.prompt.focus()
         self.run_worker(self._do_at(event.what, str(event.key)))
 
     async def _do_at(self, what: str, id: str) -> None:
@@ -244,8 +246,9 @@ class LlamaChatApp(App[None]):
     def on_text_area_changed(self, event: Prompt.Changed) -> None:
         """Look into the files that the prompt names."""
         if event.text_area is self.prompt and ("@" in self.prompt.text or self.attaching.preview):
-            self.run_worker(partial(self._preview, self.prompt.text), group="preview", exclusive=True)
+            self._preview(self.prompt.text)
 
+    @work(group="preview", exclusive=True)
     async def _preview(self, text: str) -> None:
         if await self.attaching.look(text):
             self._show_status()

@@ -6,11 +6,13 @@ from typing import Any
 from textual.pilot import Pilot
 
 from llamachat.agent import Runtime
+from llamachat.sessions import Session, Store
 from llamachat.system_prompts import Persona
 from llamachat.testing import Script, ScriptedRuntime
 from llamachat.tools import Tool, Toolbox, ToolOutput
 from llamachat.tui import LlamaChatApp, Settings
 from llamachat.widgets.transcript import Transcript
+from llamachat.workshop import Workshop
 
 PERSONAS = {
     "default": Persona("default", "You are helpful.", "Helps.", tools=("python",)),
@@ -38,12 +40,17 @@ def make_app(
     *,
     open_runtime: Callable[[str | None], Runtime] | None = None,
     tools: tuple[Tool, ...] = (PYTHON,),
+    store: Store | None = None,
+    session: Session | None = None,
+    workshop: Workshop | None = None,
     **settings: Any,
 ) -> LlamaChatApp:
     """An app that talks to a ScriptedRuntime, or to what ``open_runtime`` opens."""
     runtime = ScriptedRuntime(script)
-    chosen = Settings(PERSONAS["default"], PERSONAS, Toolbox(tools), **settings)
-    return LlamaChatApp(open_runtime or (lambda _: runtime), chosen, "nano")
+    chosen = Settings(PERSONAS["default"], PERSONAS, workshop.toolbox if workshop else Toolbox(tools), **settings)
+    return LlamaChatApp(
+        open_runtime or (lambda _: runtime), chosen, "nano", store=store, session=session, workshop=workshop
+    )
 
 
 async def until(pilot: Pilot[None], happened: Callable[[], object]) -> None:

@@ -29,12 +29,18 @@ class Entry(ModalScreen[str | None]):
             box.border_title = plain_title(self._title)
             if self._help:
                 yield Static(visible(self._help), markup=False)
-            yield Prompt(History(), lambda text: (), id="entry-text") if self._lines else Input(self._value)
+            yield (
+                Prompt(History(), lambda text: (), id="entry-text")
+                if self._lines
+                else Input(self._value, select_on_focus=False)
+            )
 
     def on_mount(self) -> None:
         """The cursor behind what is there."""
-        if self._lines:
-            self.query_one(Prompt).put(self._value)
+        field = self.query_one(Prompt if self._lines else Input)
+        field.focus()
+        if isinstance(field, Prompt):
+            field.put(self._value)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Done."""

@@ -55,7 +55,7 @@ class Question(Vertical, can_focus=True):
     ) -> None:
         super().__init__(id="question")
         self._call, self._title, self._source = call, title, source
-        self._last_key, self._clock = last_key, clock
+        self.last_key, self._clock = last_key, clock
         self._covered = False
         self.answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
 
@@ -65,7 +65,9 @@ class Question(Vertical, can_focus=True):
         with VerticalScroll(id="asked", can_focus=False):
             yield Static(_shown(self._call), markup=False)
         yield Static(_ANSWERS, id="answers", markup=False)
-        reason = Input(placeholder="why not? the model is told; enter sends, esc takes it back", id="reason")
+        reason = Input(
+            placeholder="why not? the model is told; enter sends, esc takes it back", id="reason", select_on_focus=False
+        )
         reason.display = False
         yield reason
 
@@ -78,18 +80,18 @@ class Question(Vertical, can_focus=True):
     def _stacked(self) -> None:
         covered, self._covered = self._covered, not self.screen.is_current
         if covered and not self._covered:
-            self._last_key = self._clock()
+            self.last_key = self._clock()
 
     def on_key(self, event: Key) -> None:
         """A key that comes too soon belongs to the prompt."""
         if self.has_focus and self._too_soon():
             event.prevent_default().stop()
-            self._last_key = self._clock()
+            self.last_key = self._clock()
             if event.is_printable and event.character:
                 self.post_message(self.Typed(event.character))
 
     def _too_soon(self) -> bool:
-        return self._clock() - self._last_key < QUIET
+        return self._clock() - self.last_key < QUIET
 
     def action_answer(self, scope: Scope) -> None:
         """Let it run."""
@@ -132,6 +134,7 @@ async def ask(prompt: Prompt, call: ToolCall, tool: Tool) -> Answer:
         await prompt.screen.mount(question, after=prompt)
         return await question.answer
     finally:
+        prompt.last_key = time.monotonic()  # one key may not answer two questions
         prompt.display = True
         prompt.focus()
         question.remove()
