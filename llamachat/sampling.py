@@ -57,6 +57,8 @@ class GenerationStats:
     """Ids that were drawn and that the constraint refused."""
     released: bool = False
     """Whether the constraint had to let go, since nothing that it allowed could come next."""
+    restored_tokens: int = 0
+    """Cached ids whose keys and values were copied back from a branch that had been left."""
 
 
 class Constraint(Protocol):

@@ -6,7 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llamachat.runtime import choose, common_prefix
+from llamachat.kv_tree import common_prefix
+from llamachat.picking import choose
 from llamachat.sampling import SamplingParams
 
 LOGITS = st.lists(st.integers(-160, 160).map(lambda i: i / 8), min_size=1, max_size=12).map(torch.tensor)

@@ -11,8 +11,9 @@ from llamachat.agent import run_turn
 from llamachat.constrain import CallConstraint
 from llamachat.messages import Dialog, Event, Message, MessageEnd, ToolEnd
 from llamachat.paths import bundled_model
+from llamachat.picking import REFUSALS, Picker
 from llamachat.protocol import Dialect
-from llamachat.runtime import REFUSALS, LlamaRuntime, Picker
+from llamachat.runtime import LlamaRuntime
 from llamachat.sampling import SamplingParams
 from llamachat.testing import ScriptedRuntime
 from llamachat.tokenizer import Tokenizer
