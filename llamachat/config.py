@@ -65,7 +65,7 @@ class PythonConfig:
 
     __pydantic_config__: ClassVar[Any] = _CLOSED
     seconds: Annotated[float, Gt(0)] = _said(20.0, "Longest run of a call.")
-    memory_mb: Annotated[int, Ge(256)] = _said(2048, "Most address space of the worker.")
+    memory_mb: Annotated[int, Ge(256)] = _said(3072, "Most address space of the worker.")
     unwalled: bool = _said(False, "Run code even where the system offers no walls. Say yes only if you read the code.")
 
 

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from llamachat.doors import bench, sandbox
 from llamachat.tools.python import PythonSession
-from llamachat.tools.python_frames import HEAD, checked, pack
+from llamachat.tools.python_worker.frames import HEAD, checked, pack
 
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n").decode()
 

@@ -310,7 +310,7 @@ def test_files_that_cannot_be_loaded(tmp_path: Path, text: str | None, reason: s
 def test_an_import_that_takes_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "tools.py"
     path.write_text("import time; time.sleep(60)")
-    monkeypatch.setattr("llamachat.tools.functions_link.START_SECONDS", 0.5)
+    monkeypatch.setattr("llamachat.tools.functions.link.START_SECONDS", 0.5)
     begun = time.monotonic()
     with pytest.raises(ConfigError, match="it takes longer than 0 s"):
         load_functions(path)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from llamachat.tools.guards import ALLOWED
 from llamachat.tools.python import PythonSession
+from llamachat.tools.python_worker.guards import ALLOWED
 
 
 @pytest.fixture

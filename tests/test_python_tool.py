@@ -17,12 +17,12 @@ import pytest
 
 from llamachat.errors import ConfigError, StorageError
 from llamachat.messages import ToolCall
-from llamachat.tools import Toolbox, python_home, python_pool
-from llamachat.tools.python import PythonLimits, PythonResult, PythonSession
+from llamachat.tools import Toolbox, sandbox
+from llamachat.tools.python import PythonLimits, PythonResult, PythonSession, home, zygotes
 
 BEGIN = "open('begun', 'w').close()"  # a fifo: waits until the test has opened it too
 STUBBORN = "    while True: pass\nfinally:\n    while True: pass"  # outlives one interrupt
-TOOLS = Path(python_pool.__file__).parent
+TOOLS = Path(sandbox.__file__).parent
 
 
 @pytest.fixture
@@ -305,7 +305,7 @@ def test_the_worker_dies_with_its_parent(tmp_path: Path) -> None:
 
 
 async def test_a_worker_that_does_not_come_up_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(python_pool, "_BOOT", "raise ModuleNotFoundError('No module named RestrictedPython')")
+    monkeypatch.setattr(zygotes, "_BOOT", "raise ModuleNotFoundError('No module named RestrictedPython')")
     python = PythonSession()
     with pytest.raises(StorageError, match=r"Python did not start: ModuleNotFoundError: No module named Restricted"):
         await python.run("1")
@@ -313,7 +313,7 @@ async def test_a_worker_that_does_not_come_up_is_one_sentence(monkeypatch: pytes
 
 
 async def test_no_place_for_the_scratch_folder_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(python_home, "base", lambda: Path("/nonexistent"))
+    monkeypatch.setattr(home, "base", lambda: Path("/nonexistent"))
     python = PythonSession()
     result = await Toolbox((python.tool,)).run(ToolCall("python", {"code": "1"}))
     assert not result.ok
@@ -325,16 +325,23 @@ async def test_no_place_for_the_scratch_folder_is_one_sentence(monkeypatch: pyte
 
 def test_the_worker_imports_nothing_of_ours_but_its_own_side() -> None:
     """From the zygote on, imports stay among modules that know neither messages nor errors, paths or the parent."""
-    reached, waiting = set[str](), ["python_zygote"]
+    reached, waiting = set[str](), ["python_worker.zygote"]
     while waiting:
         reached.add(name := waiting.pop())
-        for node in ast.walk(ast.parse((TOOLS / f"{name}.py").read_text())):
+        for node in ast.walk(ast.parse(_source(name))):
             if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("llamachat"):
                 assert node.module.startswith("llamachat.tools"), (name, node.module)
                 inner = node.module.removeprefix("llamachat.tools").strip(".")
-                waiting += {inner} - reached if inner else {alias.name for alias in node.names} - reached
-    assert {"python_worker", "python_cells", "policy", "guards", "audit", "seccomp"} <= reached
-    assert not reached & {"python", "python_process", "python_pool", "python_start", "sandbox", "search", "functions"}
+                package = (TOOLS / inner.replace(".", "/")).is_dir()
+                found = {f"{inner}.{alias.name}".strip(".") for alias in node.names} if package else {inner}
+                waiting += found - reached
+    assert {f"python_worker.{part}" for part in ("worker", "cells", "policy", "guards", "audit")} <= reached
+    assert "walls.seccomp" in reached
+    assert {name.partition(".")[0] for name in reached} == {"python_worker", "walls", "shorten", "tidy"}
+
+
+def _source(name: str) -> str:
+    return (TOOLS / f"{name.replace('.', '/')}.py").read_text()
 
 
 def _environments_of_descendants() -> list[bytes]:

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 import llamachat
 from llamachat.errors import ConfigError
-from llamachat.tools import namespaces, sandbox
+from llamachat.tools import sandbox
 from llamachat.tools.python import PythonLimits, PythonSession
-from llamachat.tools.python_pool import base
+from llamachat.tools.python.zygotes import base
+from llamachat.tools.walls import namespaces
 
 HERE = Path(__file__).parent
 PUBLIC, OWN = HERE / "data/sandbox/hostile_public.jsonl", HERE / "data/sandbox/hostile.jsonl"

@@ -13,15 +13,15 @@ from typing import Any, NamedTuple
 from llamachat.messages import Artifact
 from llamachat.threads import in_thread
 from llamachat.tools import Tool, ToolOutput
-from llamachat.tools.functions_link import Frame, Link
-from llamachat.tools.results import failed
+from llamachat.tools.functions.link import Frame, Link
+from llamachat.tools.functions.results import failed
 
 SECONDS = 30.0
 _GONE = "what the functions kept in memory is gone"
 
 
 class Source(NamedTuple):
-    """Where functions come from: a name for lists and questions, and what ``functions_load.load`` takes."""
+    """Where functions come from: a name for lists and questions, and what ``load.load`` takes."""
 
     name: str
     spec: Mapping[str, Any]

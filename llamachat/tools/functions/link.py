@@ -1,6 +1,6 @@
 """One process of functions and the socket to it: spawned, asked, cancelled, killed. Knows frames, no tools.
 
-The frames are the ones of functions_host.py. They are capped, and one that is not as it should be ends the process.
+The frames are the ones of host.py. They are capped, and one that is not as it should be ends the process.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ LARGEST_FRAME = 8 << 20  # bytes; a result has some 16 k characters, but a packa
 _BOOT = """
 import sys, json
 sys.path[:] = json.loads(sys.argv[1])
-from llamachat.tools.functions_host import main
+from llamachat.tools.functions.host import main
 main(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])
 """
 
@@ -40,7 +40,7 @@ class Link:
     """One live process. Any number of tasks may ask it, from any event loop; two threads do the waiting."""
 
     def __init__(self, name: str, source: Mapping[str, Any]) -> None:
-        """Blocks until ``source`` (see ``functions_load.load``) is imported. Raises ConfigError if that fails."""
+        """Blocks until ``source`` (see ``load.load``) is imported. Raises ConfigError if that fails."""
         self._calls = _Calls()
         _, first = self._calls.new()
         self._outbox: Outbox = SimpleQueue()

@@ -19,7 +19,7 @@ from typing import Any
 from llamachat.errors import StorageError
 from llamachat.paths import cache_dir, variable
 from llamachat.tools import sandbox
-from llamachat.tools.python_frames import HEAD
+from llamachat.tools.python_worker.frames import HEAD
 from llamachat.tools.tidy import remove_tree
 
 _BOOT = """
@@ -29,7 +29,7 @@ for name, folder in (("llamachat", sys.argv[1]), ("llamachat.tools", sys.argv[2]
     sys.modules[name].__path__ = [folder]
 sys.path.append(sys.argv[3])
 try:
-    from llamachat.tools.python_zygote import main
+    from llamachat.tools.python_worker.zygote import main
     main(int(sys.argv[4]), sys.argv[5])
 except Exception:
     traceback.print_exc()

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from llamachat.errors import PageError, StorageError
-from llamachat.tools import readable
+from llamachat.tools.search import readable
 
 _PROGRAM = Path(readable.__file__).resolve()
 _LONGEST = 12 * readable.MAX_CHARS + 10_000  # bytes of an answer, if JSON escapes each character in 12

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from types import CodeType
 from typing import Any
 
-from llamachat.tools import python_cells
+from llamachat.tools.python_worker import cells
 
 
 def lift_policy() -> None:
     """From now on, cells in this process are plain Python with all its builtins. Not for use, only for tests."""
-    vars(python_cells).update(compile_cell=_compile, make_builtins=_builtins)
+    vars(cells).update(compile_cell=_compile, make_builtins=_builtins)
 
 
 def _compile(code: str, name: str, **_: object) -> CodeType:

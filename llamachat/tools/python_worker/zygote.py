@@ -21,8 +21,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from llamachat.tools import namespaces, python_worker
+from llamachat.tools.python_worker import worker
 from llamachat.tools.tidy import remove_tree
+from llamachat.tools.walls import namespaces
 
 _LIBRARIES = ("numpy", "pandas", "matplotlib", "matplotlib.pyplot")
 _FIRST = 100  # descriptors are moved up here, then down to their places
@@ -127,7 +128,7 @@ def _become_worker(request: dict[str, Any], fds: list[int], link: socket.socket,
         for place, fd in enumerate([_up(fd) for fd in (nothing, out, err, commands, results, link.detach())]):
             os.dup2(fd, place)
         os.closerange(6, os.sysconf("SC_OPEN_MAX"))
-        python_worker.main(3, 4, 5, request, root)
+        worker.main(3, 4, 5, request, root)
     except (OSError, ImportError, ValueError, MemoryError) as error:
         os.write(2, f"{type(error).__name__}: {error}".encode("utf-8", "backslashreplace"))
     finally:

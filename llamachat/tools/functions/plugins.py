@@ -12,7 +12,7 @@ from importlib.metadata import entry_points
 
 from llamachat.errors import ConfigError
 from llamachat.tools import Tool
-from llamachat.tools.functions_process import SECONDS, FunctionProcess, Source
+from llamachat.tools.functions.process import SECONDS, FunctionProcess, Source
 
 GROUP = "llamachat.tools"
 

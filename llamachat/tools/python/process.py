@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from llamachat.tools.python_frames import ACKNOWLEDGED, HEAD, checked, largest, pack
-from llamachat.tools.python_link import Link
-from llamachat.tools.python_pool import Zygote
+from llamachat.tools.python.link import Link
+from llamachat.tools.python.zygotes import Zygote
+from llamachat.tools.python_worker.frames import ACKNOWLEDGED, HEAD, checked, largest, pack
 from llamachat.tools.tidy import remove_tree
 
 GRACE = 1.0  # seconds between SIGINT and SIGKILL

@@ -12,11 +12,11 @@ from typing import Any
 from llamachat.errors import ConfigError
 from llamachat.threads import in_thread
 from llamachat.tools import Permission, Tool, ToolOutput
-from llamachat.tools.endpoints import load_endpoints
-from llamachat.tools.functions_process import SECONDS, FunctionProcess, file_source
-from llamachat.tools.results import awaited, failed, settle_async
+from llamachat.tools.functions.endpoints import load_endpoints
+from llamachat.tools.functions.process import SECONDS, FunctionProcess, file_source
+from llamachat.tools.functions.results import awaited, failed, settle_async
+from llamachat.tools.functions.signatures import read_signature
 from llamachat.tools.schemas import read_spec
-from llamachat.tools.signatures import read_signature
 
 
 def load_functions(path: Path, *, timeout: float = SECONDS) -> list[Tool]:

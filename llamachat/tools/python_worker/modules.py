@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable
 from types import ModuleType, SimpleNamespace
 from typing import IO, Any
 
-from llamachat.tools import guards, libraries
-from llamachat.tools.guards import ALLOWED, FACADES, REPLACED, hasattr_
-from llamachat.tools.policy import words
+from llamachat.tools.python_worker import guards, libraries
+from llamachat.tools.python_worker.guards import ALLOWED, FACADES, REPLACED, hasattr_
+from llamachat.tools.python_worker.policy import words
 
 _ADVICE = {
     "socket ssl http urllib requests httpx aiohttp ftplib smtplib webbrowser yfinance": "there is no network here",

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from functools import partial
 from typing import Any, NoReturn
 
-from llamachat.tools import figures, guards, libraries
-from llamachat.tools.modules import import_, open_
-from llamachat.tools.policy import GUARDS, compile_text, hidden, words
+from llamachat.tools.python_worker import figures, guards, libraries
+from llamachat.tools.python_worker.modules import import_, open_
+from llamachat.tools.python_worker.policy import GUARDS, compile_text, hidden, words
 
 _BUILTINS = words("""
     abs aiter all anext any ascii bin bool bytearray bytes callable chr classmethod complex dict divmod enumerate filter

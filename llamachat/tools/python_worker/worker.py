@@ -17,11 +17,11 @@ import tempfile
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
-from llamachat.tools import landlock, namespaces, seccomp
-from llamachat.tools.audit import Files, watch
-from llamachat.tools.guards import ALLOWED
-from llamachat.tools.python_bare import lift_policy
-from llamachat.tools.python_cells import Session
+from llamachat.tools.python_worker.audit import Files, watch
+from llamachat.tools.python_worker.bare import lift_policy
+from llamachat.tools.python_worker.cells import Session
+from llamachat.tools.python_worker.guards import ALLOWED
+from llamachat.tools.walls import landlock, namespaces, seccomp
 
 XCPU = 128 + 24  # exit status of a worker that used up its processor time; 24 is SIGXCPU
 ACKNOWLEDGED = b"\x06"

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from llamachat.errors import ConfigError, StorageError
-from llamachat.tools import python_pool, sandbox
-from llamachat.tools.python_process import NoWorker, WorkerProcess
+from llamachat.tools import sandbox
+from llamachat.tools.python import zygotes
+from llamachat.tools.python.process import NoWorker, WorkerProcess
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class Pool:
     def __init__(self, wanted: Wanted) -> None:
         self._wanted = wanted
         self._spare: WorkerProcess | None = None
-        self._zygote: python_pool.Zygote | None = None
+        self._zygote: zygotes.Zygote | None = None
 
     async def take(self) -> tuple[WorkerProcess, sandbox.Walls]:
         """A worker within its walls. Raises ConfigError if there are none, StorageError if Python doesn't come up."""
@@ -92,18 +93,18 @@ class Pool:
     def _ask(self, plan: sandbox.Plan, *, spare: bool) -> WorkerProcess:
         limits = dict(self._wanted.limits)
         try:
-            folder = Path(tempfile.mkdtemp(dir=python_pool.base()))
+            folder = Path(tempfile.mkdtemp(dir=zygotes.base()))
             attached, scratch = folder / "attached", folder / "scratch"
             folder.chmod(0o711)  # root's workers are nobody
             attached.mkdir(mode=0o755)
             scratch.mkdir(mode=0o700)
-            self._zygote = python_pool.zygote(plan, limits["scratch_bytes"], str(attached))
+            self._zygote = zygotes.zygote(plan, limits["scratch_bytes"], str(attached))
             request = {
                 "room": plan.room,
                 "house": plan.house,
                 "scratch": str(scratch),
                 "attached": str(attached),
-                "fonts": python_pool.fonts_folder(),
+                "fonts": zygotes.fonts_folder(),
                 "places": sandbox.places(),
                 "packages": sandbox.packages(),
                 "limits": limits,

@@ -16,10 +16,10 @@ from urllib.parse import quote, urlencode
 
 from llamachat import paths
 from llamachat.errors import ConfigError, PageError, PageOffline, SearchError, SearchOffline, SearchRateLimited
-from llamachat.tools.fetch import Fetched, Fetcher
-from llamachat.tools.folder_index import FolderIndex
-from llamachat.tools.rotation import Rotation
 from llamachat.tools.search import Cached, Ddgs, Found, Provider
+from llamachat.tools.search.fetch import Fetched, Fetcher
+from llamachat.tools.search.folder_index import FolderIndex
+from llamachat.tools.search.rotation import Rotation
 
 PROVIDERS = ("ddgs", "wikipedia", "searxng", "folder")
 SECONDS = 6.0  # for one provider; the search tool has 15 for all

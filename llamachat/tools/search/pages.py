@@ -14,9 +14,9 @@ from typing import Any
 
 from llamachat.errors import PageError, PageRefused
 from llamachat.tools import Tool, ToolOutput
-from llamachat.tools.fetch import Fetched, Fetcher
-from llamachat.tools.readable import MAX_CHARS, decode
-from llamachat.tools.reader import Document, Reader
+from llamachat.tools.search.fetch import Fetched, Fetcher
+from llamachat.tools.search.readable import MAX_CHARS, decode
+from llamachat.tools.search.reader import Document, Reader
 from llamachat.tools.shorten import printable
 
 PAGE_CHARS = 6000  # about 1,500 tokens

@@ -16,7 +16,7 @@ import httpx
 
 from llamachat import __version__
 from llamachat.errors import PageError, PageOffline, PageRefused
-from llamachat.tools.addresses import Resolve, checked_addresses, resolve
+from llamachat.tools.search.addresses import Resolve, checked_addresses, resolve
 
 PORTS = frozenset({80, 443, 8080, 8443})  # where web servers are; mail, databases and admin panels are elsewhere
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})

@@ -17,9 +17,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from llamachat.errors import PageError, SearchError
-from llamachat.tools.readable import decode
-from llamachat.tools.reader import Reader
 from llamachat.tools.search import Found
+from llamachat.tools.search.readable import decode
+from llamachat.tools.search.reader import Reader
 from llamachat.tools.shorten import printable
 
 MAX_BYTES = 4_000_000  # of a file

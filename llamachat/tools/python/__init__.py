@@ -24,9 +24,9 @@ from llamachat.errors import ConfigError
 from llamachat.messages import Artifact
 from llamachat.protocol import CODE_INTERPRETER, frame_output
 from llamachat.tools import Tool, ToolOutput
-from llamachat.tools.python_home import Home, Room
-from llamachat.tools.python_process import Ran, WorkerProcess
-from llamachat.tools.python_start import Pool, Wanted, pool
+from llamachat.tools.python.home import Home, Room
+from llamachat.tools.python.process import Ran, WorkerProcess
+from llamachat.tools.python.start import Pool, Wanted, pool
 from llamachat.tools.sandbox import Choice, Walls
 from llamachat.tools.shorten import shorten
 

@@ -15,9 +15,9 @@ from types import ModuleType
 from typing import Any
 
 from llamachat.errors import ConfigError
-from llamachat.tools.results import told
+from llamachat.tools.functions.results import told
+from llamachat.tools.functions.signatures import Signature, read_signature
 from llamachat.tools.shorten import shorten
-from llamachat.tools.signatures import Signature, read_signature
 
 
 def load(source: Mapping[str, Any]) -> list[Signature]:

@@ -25,10 +25,10 @@ from typing import Any
 
 from llamachat.errors import ConfigError
 from llamachat.tools import ToolOutput
-from llamachat.tools.functions_load import load
-from llamachat.tools.printed import Printed
-from llamachat.tools.results import awaited, needs_loop, settle, settle_async
-from llamachat.tools.signatures import Signature
+from llamachat.tools.functions.load import load
+from llamachat.tools.functions.printed import Printed
+from llamachat.tools.functions.results import awaited, needs_loop, settle, settle_async
+from llamachat.tools.functions.signatures import Signature
 
 _CANCELLED = ToolOutput("cancelled", ok=False)
 
@@ -163,7 +163,7 @@ def _die_with(lifeline: int) -> None:
 
 
 def main(link: int, lifeline: int, source: str) -> None:
-    """Serve the functions of ``source``, JSON of what ``functions_load.load`` takes, on the descriptor ``link``."""
+    """Serve the functions of ``source``, JSON of what ``load.load`` takes, on the descriptor ``link``."""
     _die_with(lifeline)
     for descriptor in (link, lifeline):
         os.set_inheritable(descriptor, False)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from llamachat.errors import ConfigError, StorageError
 from llamachat.messages import Artifact
-from llamachat.tools.python_files import Offered, carry_over
-from llamachat.tools.python_pool import base
+from llamachat.tools.python.files import Offered, carry_over
+from llamachat.tools.python.zygotes import base
 from llamachat.tools.tidy import remove_tree
 
 

@@ -16,7 +16,7 @@ from functools import partial
 from types import BuiltinMethodType, FunctionType, ModuleType
 from typing import Any
 
-from llamachat.tools.policy import hidden, words
+from llamachat.tools.python_worker.policy import hidden, words
 
 ALLOWED = words("""
     __future__ abc argparse array ast base64 binascii bisect calendar cmath codecs collections colorsys configparser

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from types import CodeType, ModuleType
 from typing import Any
 
-from llamachat.tools import event_loop, figures, guards
-from llamachat.tools.policy import compile_text, hidden, ruled
+from llamachat.tools.python_worker import event_loop, figures, guards
+from llamachat.tools.python_worker.policy import compile_text, hidden, ruled
 
 MAX_THREADS = 64
 BUILTINS: dict[str, Any] = {}

@@ -11,7 +11,7 @@ import socket
 from collections.abc import Mapping
 from typing import Any
 
-from llamachat.tools.python_frames import HEAD
+from llamachat.tools.python_worker.frames import HEAD
 
 
 class Link:

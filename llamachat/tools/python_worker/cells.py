@@ -19,10 +19,10 @@ from contextlib import suppress
 from types import FrameType, ModuleType
 from typing import Any
 
-from llamachat.tools import event_loop, figures, libraries
-from llamachat.tools.guards import Interrupted
-from llamachat.tools.names import make_builtins
-from llamachat.tools.policy import compile_cell, plain
+from llamachat.tools.python_worker import event_loop, figures, libraries
+from llamachat.tools.python_worker.guards import Interrupted
+from llamachat.tools.python_worker.names import make_builtins
+from llamachat.tools.python_worker.policy import compile_cell, plain
 from llamachat.tools.shorten import shorten
 
 MAX_FRAMES = 8  # of the code, in a traceback
