@@ -6,6 +6,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from textual.app import SuspendNotSupported
+
 from llamachat.chat.front import Choice
 from llamachat.errors import ConfigError
 from llamachat.paths import editor
@@ -27,6 +29,8 @@ def write_outside(prompt: Prompt) -> None:
             with prompt.app.suspend():
                 subprocess.run([*shlex.split(command), os.fspath(file)], check=True)
             text = file.read_text(encoding="utf-8", errors="replace")
+        except SuspendNotSupported as error:
+            raise ConfigError("An editor needs a terminal, and this is a browser.", "Write it here.") from error
         except (OSError, ValueError, subprocess.CalledProcessError) as error:
             raise ConfigError(f"The editor {command!r} failed.", "Set EDITOR to one that works.") from error
     prompt.put(text.rstrip("\n"))
