@@ -44,11 +44,13 @@ class Lines:
         if fresh:
             self._forget()
         print(question, end="", file=sys.stderr, flush=True)
-        if not self.person:
-            print(file=sys.stderr)  # nobody's enter ends that line
-        elif not await self._ready():
-            return None
-        return self._next()
+        answered = False
+        try:
+            answered = not self.person or await self._ready()
+            return self._next() if answered else None
+        finally:
+            if not (answered and self.person):
+                print(file=sys.stderr)  # nobody's enter has ended that line
 
     def leave(self) -> bool:
         """Give up on a question that waits for its answer; False if there is none."""
