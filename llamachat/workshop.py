@@ -88,7 +88,7 @@ async def open_workshop(config: Config, notice: Callable[[str], None]) -> AsyncI
 
 
 def _search(config: Config) -> list[Tool]:
-    from llamachat.tools.providers import SearchSettings, make_provider
+    from llamachat.tools.search.providers import SearchSettings, make_provider
     from llamachat.tools.search import search_tool
 
     wanted = config.search
@@ -96,7 +96,7 @@ def _search(config: Config) -> list[Tool]:
     settings = SearchSettings(tuple(wanted.providers), wanted.searxng_url, wanted.language, folder)
     tools = [search_tool(make_provider(settings))]
     if wanted.open:
-        from llamachat.tools.pages import open_tool
+        from llamachat.tools.search.pages import open_tool
 
         tools.append(open_tool())
     return tools
@@ -116,7 +116,7 @@ def _plugins(taken: Iterable[str]) -> tuple[tuple[Tool, ...], tuple[str, ...]]:
 
     if not entry_points(group="llamachat.tools"):
         return (), ()
-    from llamachat.tools.plugins import load_plugins
+    from llamachat.tools.functions.plugins import load_plugins
 
     tools, errors = load_plugins(taken)
     return tuple(tools), tuple(str(error) for error in errors)

@@ -13,8 +13,8 @@ from hypothesis import assume, given
 from hypothesis.strategies import ip_addresses
 
 from llamachat.errors import PageError, PageOffline, PageRefused
-from llamachat.tools.addresses import is_disguised, is_public
-from llamachat.tools.fetch import Fetched, Fetcher
+from llamachat.tools.search.addresses import is_disguised, is_public
+from llamachat.tools.search.fetch import Fetched, Fetcher
 
 LIMIT = 100_000
 

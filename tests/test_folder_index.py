@@ -11,8 +11,8 @@ from pypdf.generic import DictionaryObject, NameObject, StreamObject
 
 from llamachat.messages import ToolCall
 from llamachat.tools import Toolbox
-from llamachat.tools.folder_index import MAX_BYTES, FolderIndex
 from llamachat.tools.search import search_tool
+from llamachat.tools.search.folder_index import MAX_BYTES, FolderIndex
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 
 from llamachat.messages import ToolCall
 from llamachat.tools import Toolbox
-from llamachat.tools.plugins import load_plugins
+from llamachat.tools.functions.plugins import load_plugins
 
 MODULE = '''
 def convert(value: float, unit: str = "C") -> float:

@@ -11,9 +11,9 @@ from bad_server import BadServer, response
 from llamachat.errors import ConfigError, SearchError, SearchNothingFound, SearchOffline, SearchRateLimited
 from llamachat.messages import ToolCall
 from llamachat.tools import Toolbox
-from llamachat.tools.providers import SearchSettings, Searxng, Wikipedia, make_provider
-from llamachat.tools.rotation import Rotation
 from llamachat.tools.search import Cached, Found, search_tool
+from llamachat.tools.search.providers import SearchSettings, Searxng, Wikipedia, make_provider
+from llamachat.tools.search.rotation import Rotation
 
 DATA = Path(__file__).parent / "data" / "search"
 JSON = "application/json"

@@ -21,7 +21,7 @@ from llamachat.errors import ConfigError
 from llamachat.messages import ToolCall
 from llamachat.tools import Toolbox
 from llamachat.tools.functions import function_tool
-from llamachat.tools.signatures import read_signature
+from llamachat.tools.functions.signatures import read_signature
 
 F = TypeVar("F", bound=Callable[..., Any])
 
