@@ -41,10 +41,10 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
-# xterm.js makes its own style elements, hence unsafe-inline for styles; scripts are textual-serve's one file.
+# xterm.js makes its own style elements, hence unsafe-inline for styles; scripts are textual-serve's and our one line.
 PAGE_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; font-src 'self'; img-src data:; "
-    "connect-src ws://{host}; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+    "default-src 'none'; script-src 'self' 'nonce-{nonce}'; style-src 'self' 'unsafe-inline'; font-src 'self'; "
+    "img-src data:; connect-src ws://{host}; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 )
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -190,8 +190,9 @@ class Tabs(Server):
 
     async def handle_index(self, request: web.Request) -> web.StreamResponse:
         """The page."""
-        page = PAGE.substitute(websocket=f"ws://{request.host}{self._room}ws")
-        policy = PAGE_POLICY.format(host=request.host)
+        nonce = secrets.token_urlsafe()
+        page = PAGE.substitute(websocket=f"ws://{request.host}{self._room}ws", nonce=nonce)
+        policy = PAGE_POLICY.format(host=request.host, nonce=nonce)
         return web.Response(text=page, content_type="text/html", headers={"Content-Security-Policy": policy})
 
     async def handle_websocket(self, request: web.Request) -> web.WebSocketResponse:
