@@ -11,15 +11,17 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from llamachat import paths
 from llamachat.errors import ConfigError, PageError, PageOffline, SearchError, SearchOffline, SearchRateLimited
 from llamachat.tools.search import Cached, Ddgs, Found, Provider
-from llamachat.tools.search.fetch import Fetched, Fetcher
 from llamachat.tools.search.folder_index import FolderIndex
 from llamachat.tools.search.rotation import Rotation
+
+if TYPE_CHECKING:
+    from llamachat.tools.search.fetch import Fetched, Fetcher
 
 PROVIDERS = ("ddgs", "wikipedia", "searxng", "folder")
 SECONDS = 6.0  # for one provider; the search tool has 15 for all
@@ -78,7 +80,7 @@ class Searxng:
             raise ConfigError(f"{url!r} is no address of a SearXNG.", "Give one like https://searx.example.org.")
         self.name = f"searxng {parts[1]}"
         self._url = url.rstrip("/") + "/search?"
-        self._fetcher = Fetcher(_BYTES, seconds, redirects=0, anywhere=True)
+        self._fetcher = _fetcher(seconds, anywhere=True)
 
     def search(self, query: str, limit: int) -> list[Found]:
         """As in Provider. Blocks, so call it where no event loop runs."""
@@ -100,7 +102,7 @@ class Wikipedia:
         self.name = f"wikipedia {language}"
         self._site = f"https://{language}.wikipedia.org"
         self._api = api or f"{self._site}/w/api.php"
-        self._fetcher = Fetcher(_BYTES, seconds, redirects=0, anywhere=api is not None)
+        self._fetcher = _fetcher(seconds, anywhere=api is not None)
 
     def search(self, query: str, limit: int) -> list[Found]:
         """As in Provider. Blocks, so call it where no event loop runs."""
@@ -118,7 +120,13 @@ class Wikipedia:
         return f"{self._site}/wiki/{quote(str(row.get('title')).replace(' ', '_'), safe='/:(),')}"
 
 
-def _ask(fetcher: Fetcher, url: str, forbidden: str = _LATER) -> Mapping[str, Any]:
+def _fetcher(seconds: float, anywhere: bool) -> "Fetcher":
+    from llamachat.tools.search.fetch import Fetcher  # late: it brings httpx, 50 ms that the first frame can do without
+
+    return Fetcher(_BYTES, seconds, redirects=0, anywhere=anywhere)
+
+
+def _ask(fetcher: "Fetcher", url: str, forbidden: str = _LATER) -> Mapping[str, Any]:
     """The JSON object behind ``url``. Raises SearchError; ``forbidden`` is the hint on status 403."""
     try:
         answer = asyncio.run(fetcher.get(url))
@@ -134,7 +142,7 @@ def _ask(fetcher: Fetcher, url: str, forbidden: str = _LATER) -> Mapping[str, An
     return _object(answer)
 
 
-def _object(answer: Fetched) -> Mapping[str, Any]:
+def _object(answer: "Fetched") -> Mapping[str, Any]:
     try:
         value = json.loads(answer.body)
     except (ValueError, RecursionError) as error:
