@@ -118,7 +118,9 @@ class Conversation:
             if self.place:
                 self.place(attachment.path)
         in_python = any(tool.name == "python" for tool in self.settings.toolbox.active)
-        message = Message("user", text, context=context_of(attached, in_python))
+        # A compact dialect is that of a small model, which looks into files with python and is confused by two sights.
+        shown = () if in_python and self.runtime and self.runtime.dialect.compact else attached
+        message = Message("user", text, context=context_of(shown, in_python))
         files = [Artifact(a.name, "text/plain", str(a.path)) for a in attached]
         before = self.session.head
         asked = self.session.ask(message, self.conditions, files)
