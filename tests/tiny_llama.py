@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from llamachat.checkpoints import open_checkpoint
 from llamachat.tokenizer import Tokenizer
 
 V = 512  # a byte tokenizer: 256 bytes and 256 special tokens
@@ -31,6 +32,8 @@ SHAPES: dict[str, dict[str, Any]] = {
     "grouped, factor 8": {"num_key_value_heads": 2, "rope_parameters": rope(8.0)},
     "tied, factor 32": {"num_key_value_heads": 1, "tie_word_embeddings": True, "rope_parameters": rope(32.0)},
     "wide heads": {"num_key_value_heads": 2, "head_dim": 24, "num_hidden_layers": 3, "rope_parameters": rope(8.0)},
+    "one layer, odd vocabulary": {"num_hidden_layers": 1, "vocab_size": 515, "intermediate_size": 72},
+    "narrow heads, many layers": {"num_hidden_layers": 9, "head_dim": 8, "rope_parameters": rope(32.0)},
 }
 
 
@@ -46,6 +49,20 @@ def reference(seed: int = 0, **changes: Any) -> LlamaForCausalLM:
         scale = 0.3 if "q_proj" in name or "k_proj" in name else 0.1
         weight.copy_(torch.randn(weight.shape, generator=generator) * scale + ("norm" in name))
     return model
+
+
+def logits_agree(
+    path: Path,
+    model: LlamaForCausalLM,
+    dtype: torch.dtype = torch.float32,
+    error: float = 1e-5,
+) -> None:
+    """The checkpoint at ``path`` has the logits of ``model``, up to ``error`` relative to the largest; never only the
+    same largest one, which a wrong rotation has as well."""
+    ids = torch.randint(model.config.vocab_size, (1, 50), generator=torch.Generator().manual_seed(1))
+    expected, found = model(ids).logits, open_checkpoint(path).load_model(dtype=dtype)(ids)
+    assert found.dtype == dtype
+    assert float((found.float() - expected).norm() / expected.norm()) < error
 
 
 def write_tokenizer(folder: Path, words: int = 256) -> None:

@@ -3,29 +3,33 @@
 from pathlib import Path
 
 from llamachat.checkpoints.checkpoint import Checkpoint
-from llamachat.checkpoints.huggingface import INDEX, read_huggingface
+from llamachat.checkpoints.gguf_file import is_gguf
+from llamachat.checkpoints.huggingface import read_huggingface
+from llamachat.checkpoints.llama_cpp import read_folder, read_gguf
 from llamachat.checkpoints.meta import read_meta
+from llamachat.checkpoints.safetensors_files import INDEX
 from llamachat.errors import CheckpointError
 
 __all__ = ["Checkpoint", "open_checkpoint"]
 
 LAYOUTS = (
     "Point to a folder with config.json and *.safetensors (Hugging Face), "
-    "or with params.json and consolidated.*.pth (Meta)."
+    "with params.json and consolidated.*.pth (Meta), or to a GGUF file."
 )
 
 
 def open_checkpoint(path: Path | str) -> Checkpoint:
     """Understand the checkpoint in a folder (or around one of its weight files); the weights are not read yet.
 
-    Raises CheckpointError if it is missing, torn, incomplete or of a kind that we don't run.
+    A GGUF file stands for itself. Raises CheckpointError if it is missing, torn, incomplete or of a kind that we
+    don't run.
     """
     folder = Path(path).expanduser()
     try:
-        if folder.is_file():
-            _refuse_gguf(folder)
-            if folder.suffix in (".safetensors", ".pth"):
-                folder = folder.parent
+        if is_gguf(folder):
+            return read_gguf(folder)
+        if folder.is_file() and folder.suffix in (".safetensors", ".pth"):
+            folder = folder.parent
         if not folder.is_dir():
             missing = "is no checkpoint" if folder.exists() else "doesn't exist"
             raise CheckpointError(f"{folder} {missing}.", LAYOUTS)
@@ -34,24 +38,17 @@ def open_checkpoint(path: Path | str) -> Checkpoint:
             return read_huggingface(folder)
         if "params.json" in names and any(folder.glob("consolidated.*.pth")):
             return read_meta(folder)
+        if files := sorted(folder / name for name in names if is_gguf(folder / name)):
+            return read_folder(folder, files)
     except OSError as error:
-        raise CheckpointError(f"Can't read {folder}: {error.strerror}.", LAYOUTS) from error
+        raise CheckpointError(f"Can't read {folder}: {error.strerror or error}.", LAYOUTS) from error
     raise _unknown(folder, names)
 
 
 def _unknown(folder: Path, names: set[str]) -> CheckpointError:
-    """The most helpful sentence about a folder that has neither layout."""
-    for name in sorted(names):
-        if (folder / name).is_file():
-            _refuse_gguf(folder / name)
+    """The most helpful sentence about a folder that has no layout of ours."""
     if not names:
         return CheckpointError(f"{folder} is empty.", LAYOUTS)
     if "config.json" in names or "params.json" in names:
         return CheckpointError(f"{folder} describes a model but holds no weights that we read.", LAYOUTS)
     return CheckpointError(f"{folder} holds no checkpoint.", LAYOUTS)
-
-
-def _refuse_gguf(file: Path) -> None:
-    with file.open("rb") as stream:
-        if stream.read(4) == b"GGUF":
-            raise CheckpointError(f"{file} is GGUF, which llamachat can't read yet.", LAYOUTS)

@@ -11,36 +11,37 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from llamachat.checkpoints.settings import FETCH_AGAIN
-from llamachat.checkpoints.vocabulary import read_tokenizer_json
+from llamachat.checkpoints.settings import FETCH_AGAIN, shown
 from llamachat.errors import CheckpointError
 from llamachat.model import ModelConfig, Transformer
 from llamachat.protocol import Dialect
 from llamachat.sampling import SamplingParams
-from llamachat.tokenizer import Tokenizer, Variant, read_ranks
+from llamachat.tokenizer import Tokenizer, Variant
 
 Shape = tuple[int, ...]
-STORED = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
-"""What holds whole weights; smaller types need scales that we don't read."""
+MAX_CONTEXT = 2**22  # positions, those of the longest published Llama 3; their RoPE table takes 2 GiB
+MAX_LAYERS = 1000  # the 405B has 126
 
 
 class Weights(Protocol):
-    """Tensors on disk as the Transformer wants them: Meta's names, adjacent rotary pairs, shards merged."""
+    """Tensors on disk as the Transformer wants them: Meta's names, adjacent rotary pairs, shards merged, scales
+    applied."""
 
     @property
     def shapes(self) -> Mapping[str, Shape]:
         """Shape by name; known without reading the weights."""
 
-    def read(self) -> Iterator[tuple[str, Tensor]]:
-        """All tensors, on the CPU and in the dtype of the file. Raises CheckpointError."""
+    def read(self, device: torch.device | str, dtype: torch.dtype) -> Iterator[tuple[str, Tensor]]:
+        """All tensors, one after the other; those that are as wanted on the disk stay mapped. Raises CheckpointError,
+        and what torch raises when memory is short."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
     """Everything about a model but its weights in memory.
 
-    ``name`` is for display. ``stop_ids`` and ``sampling`` are what its makers recommend, empty and our defaults
-    if they don't say.
+    ``name`` is for display. ``vocabulary`` reads the BPE ranks out of ``tokenizer_path``. ``stop_ids`` and
+    ``sampling`` are what its makers recommend, empty and our defaults if they don't say.
     """
 
     path: Path
@@ -49,6 +50,7 @@ class Checkpoint:
     variant: Variant
     dialect: Dialect
     tokenizer_path: Path
+    vocabulary: Callable[[], dict[bytes, int]] = field(repr=False)
     weights: Weights = field(repr=False)
     stop_ids: frozenset[int] = frozenset()
     sampling: SamplingParams = SamplingParams()
@@ -60,8 +62,7 @@ class Checkpoint:
 
     def load_tokenizer(self) -> Tokenizer:
         """The tokenizer, checked against the weights. Raises TokenizerError, CheckpointError."""
-        read = read_tokenizer_json if self.tokenizer_path.suffix == ".json" else read_ranks
-        tokenizer = Tokenizer(read(self.tokenizer_path), self.variant)
+        tokenizer = Tokenizer(self.vocabulary(), self.variant)
         if tokenizer.n_words != self.config.vocab_size:
             raise CheckpointError(
                 f"The tokenizer {self.tokenizer_path} has {tokenizer.n_words:,} words, but the weights have rows for "
@@ -79,16 +80,13 @@ class Checkpoint:
         """The Transformer on ``device``, ready for inference; ``progress`` gets the share done, up to 1.0.
 
         Where file and ``dtype`` agree and the device is the CPU, weights stay mapped from the file (no second copy).
+        Else memory peaks at one tensor above the model.
         Raises CheckpointError; torch.OutOfMemoryError or RuntimeError when memory is short.
         """
         model = hollow(self.config)
         state, done, total = {}, 0, self.parameters
-        for name, tensor in self.weights.read():
-            if tensor.dtype not in STORED:
-                raise CheckpointError(
-                    f"{self.path}: {name} is stored as {tensor.dtype}.", "Choose the bf16 checkpoint."
-                )
-            state[name] = tensor.to(device, dtype)
+        for name, tensor in self.weights.read(device, dtype):
+            state[name] = tensor
             done += tensor.numel()
             if progress:
                 progress(done / total)
@@ -109,6 +107,8 @@ def check_weights(path: Path, config: ModelConfig, found: Mapping[str, Shape]) -
     except (RuntimeError, TypeError) as error:  # sizes beyond 64 bits
         raise CheckpointError(f"{path}: the config asks for impossibly large weights.", FETCH_AGAIN) from error
     missing, extra = sorted(wanted.keys() - found.keys()), sorted(found.keys() - wanted.keys())
+    if extra and extra[0].endswith(".bias"):
+        raise CheckpointError(f"{path} has biases ({shown(extra[0])}), and Llama 3 has none.", "Choose another model.")
     if missing:
         raise CheckpointError(f"{path} lacks {_count(missing)}.", FETCH_AGAIN)
     if extra:
@@ -124,8 +124,10 @@ def _check_plausible(path: Path, config: ModelConfig, found: Mapping[str, Shape]
     if uneven or config.n_heads % config.n_kv_heads or config.width % 2 or config.width > config.dim:
         heads = f"{config.n_heads} query heads, {config.n_kv_heads} key/value heads and head width {config.width}"
         raise CheckpointError(f"{path}: {heads} don't make a Llama model.", FETCH_AGAIN)
-    layers = 1 + max((int(m[1]) for name in found if (m := re.match(r"layers\.(\d{1,9})\.", name))), default=-1)
-    if layers != config.n_layers:
+    if config.context > MAX_CONTEXT:
+        raise CheckpointError(f"{path}: a context of {config.context:,} tokens is too long.", FETCH_AGAIN)
+    layers = len({m[1] for name in found if (m := re.match(r"layers\.(\d{1,9})\.", name))})
+    if layers != config.n_layers or layers > MAX_LAYERS:
         reason = f"{path} has weights for {layers} layers, but the config says {config.n_layers}."
         raise CheckpointError(reason, FETCH_AGAIN)
     table = (config.vocab_size, config.dim)
@@ -169,7 +171,7 @@ class _Hollow(TorchFunctionMode):
 
 
 def _count(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{len(names)} tensors ({names[0]}, …)"
+    return shown(names[0]) if len(names) == 1 else f"{len(names)} tensors ({shown(names[0])}, …)"
 
 
 def find_tokenizer(folder: Path) -> Path:

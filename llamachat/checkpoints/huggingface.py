@@ -1,63 +1,38 @@
-"""Hugging Face's layout: config.json and safetensors, in one file or several. Knows LlamaForCausalLM only."""
+"""Hugging Face's layout: what config.json and its neighbours say. Knows LlamaForCausalLM only, and no weights."""
 
-import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast, get_args, get_type_hints
+from typing import cast, get_args, get_type_hints
 
-from safetensors import SafetensorError, safe_open
-from torch import Tensor
-
-from llamachat.checkpoints.checkpoint import Checkpoint, Shape, check_weights, dialect_of, find_tokenizer
-from llamachat.checkpoints.settings import FETCH_AGAIN, Settings
-from llamachat.errors import CheckpointError, ConfigError
+from llamachat.checkpoints.checkpoint import Checkpoint, check_weights, dialect_of, find_tokenizer
+from llamachat.checkpoints.safetensors_files import find_tensors
+from llamachat.checkpoints.settings import Settings, quoted
+from llamachat.checkpoints.vocabulary import vocabulary_of
+from llamachat.errors import ConfigError
 from llamachat.model import ModelConfig, RopeScaling
 from llamachat.protocol import Dialect
 from llamachat.sampling import SamplingParams
 from llamachat.tokenizer import N_SPECIAL, Variant, special_names
 
-INDEX = "model.safetensors.index.json"
 PLAIN = "llamachat runs plain Llama 3 models; choose a checkpoint of that kind."
-TOP = {"model.embed_tokens": "tok_embeddings", "model.norm": "norm", "lm_head": "output"}
-IN_LAYER = {
-    "self_attn.q_proj": "attention.wq",
-    "self_attn.k_proj": "attention.wk",
-    "self_attn.v_proj": "attention.wv",
-    "self_attn.o_proj": "attention.wo",
-    "mlp.gate_proj": "feed_forward.w1",
-    "mlp.down_proj": "feed_forward.w2",
-    "mlp.up_proj": "feed_forward.w3",
-    "input_layernorm": "attention_norm",
-    "post_attention_layernorm": "ffn_norm",
+FOREIGN = {
+    "mistral": "Mistral slides its attention window and has another tokenizer",
+    "mixtral": "Mixtral is a mixture of experts",
+    "qwen2": "Qwen2's attention has biases",
+    "qwen3": "Qwen3 normalises queries and keys",
+    "gemma": "Gemma has other norms and another activation",
+    "gemma2": "Gemma 2 has other norms and another activation",
+    "gemma3": "Gemma 3 has other norms and another activation",
+    "phi": "Phi has other layers",
+    "phi3": "Phi-3 fuses its weights and has another tokenizer",
+    "mllama": "it sees pictures; the text models of Llama 3.2 have 1B and 3B",
+    "llama4": "Llama 4 is a mixture of experts",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class HuggingFaceWeights:
-    """Tensors in safetensors files: ``places`` says for each of our names in which file and under which name it is.
-
-    Hugging Face stores q and k with the two halves of a head apart; ``head_width`` is what it takes to interleave them.
-    """
-
-    places: Mapping[str, tuple[Path, str]]
-    shapes: Mapping[str, Shape]
-    head_width: int
-
-    def read(self) -> Iterator[tuple[str, Tensor]]:
-        """Map file by file; only q and k are copied."""
-        for file in sorted({file for file, _ in self.places.values()}):
-            with open_file(file) as tensors:
-                for name, (place, stored) in self.places.items():
-                    if place == file:
-                        tensor = tensors.get_tensor(stored)
-                        rotary = name.endswith(("wq.weight", "wk.weight"))
-                        yield name, interleave(tensor, self.head_width) if rotary else tensor
-
-
-def interleave(weight: Tensor, width: int) -> Tensor:
-    """Rows (heads · E, D) from Hugging Face's order (x0 x2 … x1 x3 …) to Meta's, where a rotary pair is adjacent."""
-    return weight.view(-1, 2, width // 2, weight.shape[1]).transpose(1, 2).flatten(0, 2)
+"""Why the commonest others are not run."""
+CHANGED = (
+    "sliding_window", "num_local_experts", "num_experts", "attn_logit_softcapping", "final_logit_softcapping",
+    "use_qk_norm", "qk_norm", "no_rope_layers", "attention_multiplier", "embedding_multiplier", "logit_scale",
+)  # fmt: skip
+"""Settings of relatives: a config that says "llama" and has one of them describes another computation."""
 
 
 def read_huggingface(folder: Path) -> Checkpoint:
@@ -65,14 +40,12 @@ def read_huggingface(folder: Path) -> Checkpoint:
     settings = Settings.read(folder / "config.json")
     generation = Settings.read_if_there(folder / "generation_config.json")
     config = model_config(settings)
-    places, shapes = find_tensors(folder)
-    if config.tied:  # some files store the table twice
-        places.pop("output.weight", None)
-        shapes.pop("output.weight", None)
-    check_weights(folder, config, shapes)
+    weights = find_tensors(folder, config.width, config.tied)
+    check_weights(folder, config, weights.shapes)
     own = settings.section("llamachat")
     own.only({"name", "variant", "dialect"}, "Under llamachat, config.json takes name, variant and dialect.")
-    stop_ids = _stop_ids(generation, settings)
+    stop_ids = _stop_ids(generation, settings, config.vocab_size)
+    tokenizer = find_tokenizer(folder)
     variant = variant_of(own, folder, config, stop_ids)
     return Checkpoint(
         path=folder,
@@ -80,8 +53,9 @@ def read_huggingface(folder: Path) -> Checkpoint:
         config=config,
         variant=variant,
         dialect=own_dialect(own.section("dialect"), dialect_of(variant, config)),
-        tokenizer_path=find_tokenizer(folder),
-        weights=HuggingFaceWeights(places, shapes, config.width),
+        tokenizer_path=tokenizer,
+        vocabulary=vocabulary_of(tokenizer),
+        weights=weights,
         stop_ids=stop_ids,
         sampling=sampling_of(generation),
     )
@@ -93,7 +67,7 @@ def model_config(settings: Settings) -> ModelConfig:
     n_heads, dim = settings.integer("num_attention_heads"), settings.integer("hidden_size")
     width = settings.integer("head_dim", max(1, dim // n_heads))
     rope = settings.section("rope_parameters")  # transformers 5; before, rope_theta stood beside rope_scaling
-    scaling = rope if rope.data else settings.section("rope_scaling")
+    scaling = rope if rope.data.keys() & {"rope_type", "type"} else settings.section("rope_scaling")
     return ModelConfig(
         dim=dim,
         n_layers=settings.integer("num_hidden_layers"),
@@ -111,17 +85,38 @@ def model_config(settings: Settings) -> ModelConfig:
 
 
 def refuse_foreign(settings: Settings) -> None:
-    """Raise CheckpointError for another architecture, for biases and for quantised weights."""
+    """Raise CheckpointError for another architecture, for biases and for weights quantised otherwise than to fp8."""
     data = settings.data
-    if data.get("model_type") != "llama":
-        raise settings.wrong(f"the model type is {data.get('model_type')!r}, not 'llama'", PLAIN)
+    kind = data.get("model_type")
+    if kind != "llama":
+        reason = f"; {FOREIGN[kind]}" if isinstance(kind, str) and kind in FOREIGN else ""
+        raise settings.wrong(f"the model type is {quoted(kind)}, not 'llama'{reason}", PLAIN)
     if data.get("hidden_act", "silu") != "silu":
-        raise settings.wrong(f"the activation is {data['hidden_act']!r}, not 'silu'", PLAIN)
+        raise settings.wrong(f"the activation is {quoted(data['hidden_act'])}, not 'silu'", PLAIN)
     for key in ("attention_bias", "mlp_bias"):
         if settings.flag(key):
             raise settings.wrong(f"{key} is on, and Llama 3 has no biases", PLAIN)
-    if data.get("quantization_config"):
-        raise settings.wrong("the weights are quantised, which llamachat can't read", "Choose the bf16 checkpoint.")
+    if changed := [key for key in CHANGED if data.get(key)]:
+        raise settings.wrong(f"it has {changed[0]}, which Llama 3 has not", PLAIN)
+    refuse_quantised(settings.section("quantization_config"))
+
+
+def refuse_quantised(quantised: Settings) -> None:
+    """Raise CheckpointError unless the weights are whole or fp8 with plain scales (which the tensors must bear out).
+
+    fp8: AutoFP8 and transformers; fbgemm_fp8: Meta's 405B; compressed-tensors: vLLM's; modelopt: NVIDIA's.
+    """
+    if not quantised.data:
+        return
+    method, hint = quantised.data.get("quant_method"), "Choose the bf16 checkpoint, an fp8 one or a GGUF file."
+    if method not in ("fp8", "fbgemm_fp8", "compressed-tensors", "modelopt"):
+        raise quantised.wrong(f"the weights are quantised by {quoted(method)}, which llamachat can't read", hint)
+    if quantised.data.get("weight_block_size"):
+        raise quantised.wrong("the fp8 weights are scaled by blocks, not by tensors or rows", hint)
+    if quantised.section("transform_config").data.get("config_groups"):
+        raise quantised.wrong("the weights are rotated as well as quantised", hint)
+    if quantised.section("sparsity_config").data.get("format", "dense") != "dense":
+        raise quantised.wrong("the weights are sparse", hint)
 
 
 def rope_scaling(rope: Settings) -> RopeScaling | None:
@@ -132,7 +127,9 @@ def rope_scaling(rope: Settings) -> RopeScaling | None:
     if kind == "default":
         return None
     if kind != "llama3":
-        raise rope.wrong(f"the RoPE scaling is {kind!r}; llamachat knows 'llama3' and none", PLAIN)
+        raise rope.wrong(f"the RoPE scaling is {quoted(kind)}; llamachat knows 'llama3' and none", PLAIN)
+    if rope.number("high_freq_factor") <= rope.number("low_freq_factor"):
+        raise rope.wrong("high_freq_factor is not above low_freq_factor")
     return RopeScaling(
         factor=rope.number("factor"),
         low_freq_factor=rope.number("low_freq_factor"),
@@ -141,55 +138,13 @@ def rope_scaling(rope: Settings) -> RopeScaling | None:
     )
 
 
-def find_tensors(folder: Path) -> tuple[dict[str, tuple[Path, str]], dict[str, Shape]]:
-    """Where each tensor is, and its shape, both by our names; reads only the files' headers."""
-    places: dict[str, tuple[Path, str]] = {}
-    shapes: dict[str, Shape] = {}
-    for file in weight_files(folder):
-        with open_file(file) as tensors:
-            for stored in tensors.keys():  # noqa: SIM118 (a safetensors handle is no mapping)
-                if not stored.endswith("rotary_emb.inv_freq"):  # a constant that old transformers stored
-                    name = our_name(stored)
-                    places[name], shapes[name] = (file, stored), tuple(tensors.get_slice(stored).get_shape())
-    return places, shapes
-
-
-def weight_files(folder: Path) -> list[Path]:
-    """The files of the index if there is one, else model.safetensors, else all safetensors files."""
-    if (folder / INDEX).is_file():
-        index = Settings.read(folder / INDEX)
-        names = sorted({str(name) for name in index.section("weight_map").data.values()})
-        lost = [name for name in names if Path(name).name != name or not (folder / name).is_file()]
-        if lost or not names:
-            raise CheckpointError(f"{folder} lacks {lost[0] if lost else 'every file'} of its index.", FETCH_AGAIN)
-        return [folder / name for name in names]
-    single = folder / "model.safetensors"
-    return [single] if single.is_file() else sorted(folder.glob("*.safetensors"))
-
-
-def open_file(file: Path) -> Any:
-    """A safetensors handle, a context manager (the package has no types). Raises CheckpointError if it is torn."""
-    try:
-        return safe_open(file, framework="pt", device="cpu")
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{file} is torn: it is no complete safetensors file.", FETCH_AGAIN) from error
-
-
-def our_name(stored: str) -> str:
-    """Meta's name of a tensor; a name that we don't know stays, and is refused later."""
-    if match := re.fullmatch(r"model\.layers\.(\d+)\.(\w+(?:\.\w+)?)\.weight", stored):
-        return f"layers.{match[1]}.{IN_LAYER[match[2]]}.weight" if match[2] in IN_LAYER else stored
-    stem = stored.removesuffix(".weight")
-    return f"{TOP[stem]}.weight" if stem in TOP and stem != stored else stored
-
-
 def variant_of(own: Settings, folder: Path, config: ModelConfig, stop_ids: frozenset[int]) -> Variant:
     """What the config states; else 3.1 (and later) if RoPE is scaled, eom stops or the tokenizer names it; else 3.0."""
     said = own.data.get("variant")
     if said in get_args(Variant):
         return cast(Variant, said)
     if said is not None:
-        raise own.wrong(f"variant is {said!r}", 'Choose "3.0" or "3.1" (also for 3.2 and 3.3).')
+        raise own.wrong(f"variant is {quoted(said)}", 'Choose "3.0" or "3.1" (also for 3.2 and 3.3).')
     eom = config.vocab_size - N_SPECIAL + special_names("3.1").index("<|eom_id|>")
     added = Settings.read_if_there(folder / "tokenizer_config.json").section("added_tokens_decoder").data.values()
     named = any(isinstance(token, dict) and token.get("content") == "<|eom_id|>" for token in added)
@@ -203,7 +158,7 @@ def own_dialect(section: Settings, default: Dialect) -> Dialect:
     for key, value in section.data.items():
         allowed = get_args(kinds[key]) or (True, False)
         if value not in allowed or type(value) is not type(allowed[0]):
-            raise section.wrong(f"{key} is {value!r}", f"Choose one of {', '.join(map(repr, allowed))}.")
+            raise section.wrong(f"{key} is {quoted(value)}", f"Choose one of {', '.join(map(repr, allowed))}.")
     return Dialect(**{**{key: getattr(default, key) for key in kinds}, **section.data})
 
 
@@ -221,13 +176,13 @@ def sampling_of(generation: Settings) -> SamplingParams:
         raise generation.wrong(error.message.removesuffix("."), error.hint) from error
 
 
-def _stop_ids(generation: Settings, settings: Settings) -> frozenset[int]:
+def _stop_ids(generation: Settings, settings: Settings, vocab_size: int) -> frozenset[int]:
     """eos_token_id, one or a list, from generation_config.json, else from config.json (which often has but one)."""
     for source in (generation, settings):
         value = source.data.get("eos_token_id")
         if value is not None:
             ids = value if isinstance(value, list) else [value]
-            if not all(isinstance(i, int) for i in ids):
-                raise source.wrong(f"eos_token_id is {value!r}, neither an id nor a list of ids")
+            if not all(isinstance(i, int) and not isinstance(i, bool) and 0 <= i < vocab_size for i in ids):
+                raise source.wrong(f"eos_token_id is {quoted(value)}, neither an id nor a list of ids")
             return frozenset(ids)
     return frozenset()

@@ -3,6 +3,7 @@
 import pickle
 import re
 import struct
+import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,8 @@ import torch
 from torch import Tensor
 
 from llamachat.checkpoints.checkpoint import Checkpoint, Shape, check_weights, dialect_of, find_tokenizer
-from llamachat.checkpoints.settings import FETCH_AGAIN, Settings
+from llamachat.checkpoints.settings import FETCH_AGAIN, Settings, quoted, shown
+from llamachat.checkpoints.vocabulary import vocabulary_of
 from llamachat.errors import CheckpointError
 from llamachat.model import ModelConfig, RopeScaling
 from llamachat.tokenizer import Variant
@@ -22,9 +24,10 @@ KNOWN = {
 }  # fmt: skip
 FACTOR_32 = {(2048, 16), (3072, 28)}
 """(dim, layers) of 3.2 1B and 3B: params.json doesn't store their rope factor (llama-models issue 241)."""
+WHOLE = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 TORN = (
     OSError, EOFError, RuntimeError, ValueError, LookupError, TypeError, AttributeError, AssertionError, struct.error,
-    pickle.UnpicklingError,
+    pickle.UnpicklingError, zipfile.BadZipFile, NotImplementedError,
 )  # fmt: skip
 """What torch.load(weights_only=True) raises on files that are cut, overwritten or hostile (3,000 mutations tried)."""
 
@@ -38,13 +41,19 @@ class MetaWeights:
     shapes: Mapping[str, Shape]
     dim: int
 
-    def read(self) -> Iterator[tuple[str, Tensor]]:
-        """Map the shards and join tensor by tensor."""
+    def read(self, device: torch.device | str, dtype: torch.dtype) -> Iterator[tuple[str, Tensor]]:
+        """Map the shards and join tensor by tensor, each part copied straight to its place."""
         shards = [open_shard(file) for file in self.files]
-        for name in self.shapes:
+        for name, shape in self.shapes.items():
             parts = [shard[name] for shard in shards]
             axis = split_axis(name, tuple(parts[0].shape), self.dim)
-            yield name, parts[0] if axis is None or len(parts) == 1 else torch.cat(parts, axis)
+            if axis is None or len(parts) == 1:
+                yield name, parts[0].to(device, dtype)
+                continue
+            whole = torch.empty(shape, device=device, dtype=dtype)
+            for place, part in zip(whole.chunk(len(parts), axis), parts, strict=True):
+                place.copy_(part)
+            yield name, whole
 
 
 def read_meta(folder: Path) -> Checkpoint:
@@ -52,7 +61,8 @@ def read_meta(folder: Path) -> Checkpoint:
     params = Settings.read(folder / "params.json")
     params.only(KNOWN, "llamachat reads plain text models; quantised, vision and LoRA checkpoints are not supported.")
     dim, files = params.integer("dim"), shard_files(folder)
-    shards = [{name: tuple(tensor.shape) for name, tensor in open_shard(file).items()} for file in files]
+    opened = [open_shard(file) for file in files]
+    shards = [{name: tuple(tensor.shape) for name, tensor in shard.items()} for shard in opened]
     if any(shard != shards[0] for shard in shards):
         raise CheckpointError(f"The shards in {folder} don't belong together.", FETCH_AGAIN)
     shapes = {name: joined_shape(name, shape, dim, len(files)) for name, shape in shards[0].items()}
@@ -60,6 +70,7 @@ def read_meta(folder: Path) -> Checkpoint:
         raise CheckpointError(f"{folder} has {len(files)} of its {ranks} shards.", FETCH_AGAIN)
     config = model_config(params, shapes)
     check_weights(folder, config, shapes)
+    tokenizer = find_tokenizer(folder)
     variant: Variant = "3.1" if params.flag("use_scaled_rope") else "3.0"
     return Checkpoint(
         path=folder,
@@ -67,7 +78,8 @@ def read_meta(folder: Path) -> Checkpoint:
         config=config,
         variant=variant,
         dialect=dialect_of(variant, config),
-        tokenizer_path=find_tokenizer(folder),
+        tokenizer_path=tokenizer,
+        vocabulary=vocabulary_of(tokenizer),
         weights=MetaWeights(files, shapes, dim),
     )
 
@@ -78,7 +90,7 @@ def model_config(params: Settings, shapes: Mapping[str, Shape]) -> ModelConfig:
     tied = "output.weight" not in shapes
     vocab_size = rows(shapes, "tok_embeddings.weight", 1)
     if params.data.get("vocab_size") not in (None, -1, vocab_size):
-        raise params.wrong(f"vocab_size is {params.data['vocab_size']}, but the weights have {vocab_size} rows")
+        raise params.wrong(f"vocab_size is {quoted(params.data['vocab_size'])}, but the weights have {vocab_size} rows")
     scaling = None
     if params.flag("use_scaled_rope"):
         known = 32.0 if (dim, n_layers) in FACTOR_32 else 8.0
@@ -108,8 +120,9 @@ def shard_files(folder: Path) -> tuple[Path, ...]:
 
 
 def open_shard(file: Path) -> dict[str, Tensor]:
-    """The tensors of one shard by name, mapped, not read."""
+    """The tensors of one shard by name, mapped, not read. An output layer that is the embedding table is left out."""
     try:
+        _refuse_packed(file)
         shard = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
@@ -120,7 +133,23 @@ def open_shard(file: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"{file} is torn: torch can't read it.", FETCH_AGAIN) from error
     if not isinstance(shard, dict) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in shard.items()):
         raise CheckpointError(f"{file} holds no weights by name.", FETCH_AGAIN)
-    return {name: tensor for name, tensor in shard.items() if name != "rope.freqs"}
+    weights: dict[str, Tensor] = {name: tensor for name, tensor in shard.items() if name != "rope.freqs"}
+    for name, tensor in weights.items():
+        if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.dtype not in WHOLE:
+            raise CheckpointError(f"{file}: {shown(name)} is stored as {tensor.dtype}.", "Choose the bf16 checkpoint.")
+    table, output = weights.get("tok_embeddings.weight"), weights.get("output.weight")
+    if table is not None and output is not None and output.is_set_to(table):
+        del weights["output.weight"]  # 3.2 1B and 3B
+    if sum(tensor.numel() * tensor.itemsize for tensor in weights.values()) > file.stat().st_size:
+        raise CheckpointError(f"{file} claims more weights than it has bytes.", FETCH_AGAIN)
+    return weights
+
+
+def _refuse_packed(file: Path) -> None:
+    """Raise BadZipFile for compressed entries, which torch never writes: they may unpack to any size."""
+    with zipfile.ZipFile(file) as archive:
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+            raise zipfile.BadZipFile
 
 
 def split_axis(name: str, shape: Shape, dim: int) -> int | None:
