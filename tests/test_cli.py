@@ -224,6 +224,14 @@ def test_servers_come_up_before_the_first_turn_and_a_dead_one_is_told(home: dict
     assert "dead" in done.stderr
 
 
+def test_every_door_has_its_help(home: dict[str, str]) -> None:
+    doors = {"bench": ["tui", "sandbox"], "config": ["path", "show"], "sessions": ["list", "export"]}
+    for door, commands in doors.items():
+        done = run(home, door, "--help")
+        assert done.returncode == 0, done.stderr
+        assert all(command in done.stdout for command in commands)
+
+
 def test_personas_are_listed(home: dict[str, str]) -> None:
     done = run(home, "personas")
     assert [line.split()[0] for line in done.stdout.splitlines()] == ["default", "pirate", "teacher", "terse"]

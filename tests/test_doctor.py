@@ -55,6 +55,15 @@ def test_a_sound_house(home: dict[str, str], tmp_path: Path) -> None:
     assert all(check["hint"] for check in checks if check["state"] != "ok")
 
 
+def test_people_get_a_line_for_each_finding(home: dict[str, str]) -> None:
+    done = subprocess.run([sys.executable, "-m", "llamachat", "doctor"], env={**home, "PYTHONUTF8": "1"},
+                          stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)  # fmt: skip
+    lines = done.stdout.splitlines()
+    assert done.returncode == 0
+    assert all(line[:2] in ("✓ ", "! ", "  ") for line in lines)
+    assert any(line.startswith("✓ sessions: none yet") for line in lines)
+
+
 def test_what_is_wrong_has_a_hint_and_the_exit_code_says_so(home: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "config").mkdir()
     (tmp_path / "config" / "config.toml").write_text("[sampling]\ntemprature = 1\n")

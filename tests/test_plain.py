@@ -19,11 +19,11 @@ from llamachat.chat.commands import COMMANDS
 from llamachat.chat.settings import Settings
 from llamachat.config import Config
 from llamachat.errors import EngineError, StorageError
-from llamachat.messages import MessageEnd, TextDelta, TurnEnd
+from llamachat.messages import Message, MessageEnd, TextDelta, TurnEnd
 from llamachat.plain import Talk, one_shot, repl
 from llamachat.plain.front import as_text
 from llamachat.plain.lines import Lines
-from llamachat.sessions import Store, unsaved
+from llamachat.sessions import Conditions, Store, unsaved
 from llamachat.testing import Script, ScriptedRuntime, replay
 from llamachat.tools import Tool, Toolbox, ToolOutput
 
@@ -357,6 +357,21 @@ def test_a_session_is_kept_and_gone_on_with(capsys: Captured) -> None:
     repl(again)
     assert capsys.readouterr().err.splitlines()[1:3] == ["you: capital of France?", "assistant: Paris."]
     assert said(again)[1:] == ["capital of France?", "Paris.", "of Italy?", "And Rome."]
+
+
+def test_what_the_end_of_the_program_cut_off_is_told(capsys: Captured) -> None:
+    store = Store()
+    session = store.create()
+    asked = session.ask(Message("user", "a story"), Conditions())
+    draft = session.make(Message("assistant", ""), below=asked.id)
+    session.draft(draft)
+    session.draft_text(draft, "Once upon")
+    store.close()
+    again = talk(store=Store())
+    assert again.chat.store
+    again.conversation.session = again.chat.store.open(session.id)
+    repl(again)
+    assert "llamachat ended under way and interrupted this reply: Once upon" in capsys.readouterr().err
 
 
 def test_a_file_goes_with_the_next_message_that_is_answered(tmp_path: Path, capsys: Captured) -> None:
