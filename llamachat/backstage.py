@@ -54,15 +54,15 @@ class Backstage:
             self._note(f"Python runs behind {walls}; missing: {missing}. {hint}")
 
     async def connect(self) -> None:
-        """Start the servers, and offer their tools. Raises ConfigError if a tool has the name of another."""
+        """Start the servers, and offer their tools."""
         if not self._workshop.servers or self._servers:
             return
         from llamachat.tools.mcp_servers import McpServers
 
-        self._servers = McpServers(self._workshop.servers, self._note, self._changed)
+        self._servers = McpServers(self._workshop.servers, self._note, self.offer)
         self.activity = "starting servers …"
         try:
-            self._offer(await self._servers.connect())
+            self.offer(await self._servers.connect())
         finally:
             self.activity = ""
 
@@ -71,14 +71,15 @@ class Backstage:
         if self._servers:
             await self._servers.close()
 
-    def _changed(self, tools: tuple[Tool, ...]) -> None:
+    def offer(self, tools: tuple[Tool, ...]) -> None:
+        """Put ``tools`` in the place of those that the servers offered before; new ones are on, if any tool may be.
+        If one has the name of another tool, all stays as it was."""
         try:
-            self._offer(tools)
+            self._swap(tools)
         except ConfigError as error:
             self._say(error)
 
-    def _offer(self, tools: tuple[Tool, ...]) -> None:
-        """Put ``tools`` in the place of those that the servers offered before. New ones are on, if any tool may be."""
+    def _swap(self, tools: tuple[Tool, ...]) -> None:
         settings = self._conversation.settings
         off = {name for name in settings.toolbox.names if name not in settings.tools_on} & self._theirs
         others = tuple(tool for tool in settings.toolbox.tools if tool.name not in self._theirs)

@@ -142,7 +142,7 @@ class LlamaChatApp(App[None]):
             self.set_keymap(keymap(self.settings.config.keys))
         self.set_interval(TICK, self._show_status)
         self._show_status()
-        self.call_after_refresh(self.run_worker, self._open())
+        self.call_after_refresh(self.run_worker, self._open)
 
     async def on_unmount(self) -> None:
         """End what the tools keep running; write what is left to write."""

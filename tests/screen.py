@@ -53,9 +53,9 @@ def make_app(
     )
 
 
-async def until(pilot: Pilot[None], happened: Callable[[], object]) -> None:
-    """Let the app run until ``happened``; fails after some seconds."""
-    for _ in range(1000):
+async def until(pilot: Pilot[None], happened: Callable[[], object], seconds: float = 10.0) -> None:
+    """Let the app run until ``happened``; fails after some ``seconds``."""
+    for _ in range(round(100 * seconds)):
         if happened():
             return
         await pilot.pause(0.01)

@@ -52,6 +52,7 @@ def ask_instead(chat: Chat, node: Node, text: str) -> Turn:
 
 async def continue_(chat: Chat, _: str) -> None:
     """Go on behind the last reply, or behind what the user makes of its beginning."""
+    chat.conversation.free()
     node = _last_reply(chat)
     text = await chat.front.line("Continue from", node.message.text, "What stands here is taken as said.", lines=True)
     if text is not None:
@@ -62,6 +63,7 @@ async def best(chat: Chat, count: str) -> None:
     """Several replies to the last question, the first of which is there; then one is picked."""
     if not (count or "3").isdigit() or not 2 <= int(count or "3") <= MOST:
         raise ConfigError(f"/best asks for 2 to {MOST} replies.", "/best 4, for instance.")
+    chat.conversation.free()
     chat.front.take(_several(chat, int(count or "3")))
 
 

@@ -43,6 +43,7 @@ class Turns:
         self._app, self._chat, self._stage, self._prompt, self._attaching = app, chat, stage, prompt, attaching
         self._open_runtime, self._changed = open_runtime, changed
         self._opened: Runtime | None = None  # waits for the end of the turn
+        self._taking = False  # also between the parts of a turn, and while the user picks one of them
         self._sending = asyncio.Lock()
         self.queue = Queue()
         self.model_name = self.loading = model_name
@@ -86,7 +87,7 @@ class Turns:
     def go_on(self) -> None:
         """Do what waits for the end of a turn: take over a model that was opened, answer the next message."""
         conversation = self._chat.conversation
-        if not conversation.busy:
+        if not conversation.busy and not self._taking:
             if self._opened:
                 self._adopt(self._opened)
             if self.queue and not conversation.runtime and not self.loading:
@@ -139,6 +140,7 @@ class Turns:
             self._give_back(message)
 
     def _begin(self, turn: Turn, message: Waiting | None = None) -> None:
+        self._taking = True
         self._stage.begin()
         self._app.run_worker(self._take(turn, message))
 
@@ -153,6 +155,7 @@ class Turns:
                         self._stage.show(event)
             finally:
                 self._stage.close()
+                self._taking = False
         if message and asked not in [node.id for node in session.path]:
             self._stage.unanswered(asked)
             self._give_back(message)
