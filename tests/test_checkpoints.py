@@ -1,5 +1,6 @@
 """Checkpoints are recognised by content, load to the same numbers from either layout, and say who they are."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,21 @@ from typing import Any
 import llama_models.llama3
 import pytest
 import torch
-from tiny_llama import V, edit_json, reference, rope, save_huggingface, save_meta
+from safetensors.torch import load_file
+from tiny_gguf import save_gguf
+from tiny_llama import (
+    SHAPES,
+    V,
+    change_weights,
+    edit_json,
+    logits_agree,
+    reference,
+    rope,
+    rounded,
+    save_huggingface,
+    save_meta,
+    to_float8,
+)
 from transformers.convert_slow_tokenizer import TikTokenConverter
 
 from llamachat.checkpoints import open_checkpoint
@@ -49,6 +64,77 @@ def test_every_layout_gives_the_same_model(tied: bool, tmp_path: Path) -> None:
     torch.testing.assert_close(expected, model(IDS).logits, atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("stored", [torch.float32, torch.bfloat16, torch.float16])
+def test_every_shape_and_dtype_gives_the_logits_of_transformers(
+    shape: str, stored: torch.dtype, tmp_path: Path
+) -> None:
+    model = reference(**SHAPES[shape])
+    folder = save_huggingface(rounded(model, stored), tmp_path / "hf", max_shard_size="50KB")
+    logits_agree(folder, model)
+    logits_agree(folder, model, torch.bfloat16)
+
+
+@pytest.mark.parametrize("stored", [torch.float32, torch.bfloat16, torch.float16])
+def test_metas_layout_and_gguf_in_every_dtype(stored: torch.dtype, tmp_path: Path) -> None:
+    model = reference(rope_parameters=SCALED, num_key_value_heads=1)
+    folder = save_meta(rounded(model, stored), tmp_path / "meta", use_scaled_rope=True)
+    kind = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16"}[stored]
+    logits_agree(folder, model)
+    logits_agree(folder, model, torch.bfloat16)
+    file = save_gguf(model, tmp_path / "tiny.gguf", kind)
+    logits_agree(file, model)
+    logits_agree(file, model, torch.bfloat16)
+
+
+def test_the_tolerance_would_show_a_wrong_rotation(tmp_path: Path) -> None:
+    model = reference()
+    folder = save_huggingface(model, tmp_path)
+    name = "model.layers.0.self_attn.q_proj.weight"
+    change_weights(folder, lambda w: w.update({name: w[name].view(4, 8, 2, 64).transpose(1, 2).reshape(64, 64)}))
+    with pytest.raises(AssertionError):
+        logits_agree(folder, model, torch.bfloat16)
+
+
+@pytest.mark.parametrize("shards", [1, 2, 4, 8])
+@pytest.mark.parametrize("split_width", [False, True])
+def test_a_meta_checkpoint_of_any_number_of_ranks(shards: int, split_width: bool, tmp_path: Path) -> None:
+    model = reference(num_attention_heads=8, num_key_value_heads=8, rope_parameters=SCALED)
+    folder = save_meta(
+        rounded(model, torch.bfloat16), tmp_path / "m", shards=shards, split_width=split_width, use_scaled_rope=True
+    )
+    logits_agree(folder, model)
+
+
+@pytest.mark.parametrize("ending", ["weight_scale", "weight_scale_inv"])
+@pytest.mark.parametrize("rows", [False, True])
+@pytest.mark.parametrize("method", ["fp8", "fbgemm_fp8", "compressed-tensors", "modelopt"])
+def test_float8_weights_are_multiplied_by_their_scales(ending: str, rows: bool, method: str, tmp_path: Path) -> None:
+    model = reference(rope_parameters=SCALED, num_key_value_heads=1)
+    folder = save_huggingface(model, tmp_path, quantization_config={"quant_method": method})
+    logits_agree(to_float8(folder, model, ending, rows), model)
+    logits_agree(folder, model, torch.bfloat16)
+
+
+def test_float8_with_other_scales_is_refused(tmp_path: Path) -> None:
+    folder = to_float8(save_huggingface(model := reference(), tmp_path), model)
+    weights, name = load_file(folder / "model.safetensors"), "model.layers.1.mlp.up_proj"
+    for scale, reason in (
+        (torch.ones(1, 2), "the scale of model.layers.1.mlp.up_proj.weight is [1, 2] F32"),
+        (torch.ones(1, dtype=torch.int32), "the scale of model.layers.1.mlp.up_proj.weight is [1] I32"),
+    ):
+        change_weights(folder, lambda w, scale=scale: w.update({f"{name}.weight_scale": scale}))
+        with pytest.raises(LlamaChatError, match=re.escape(reason)):
+            open_checkpoint(folder)
+    change_weights(folder, lambda w: w.pop(f"{name}.weight_scale"))
+    with pytest.raises(LlamaChatError, match="is fp8 and has no scale"):
+        open_checkpoint(folder)
+    five = weights[f"{name}.weight"].float().to(torch.float8_e5m2)
+    change_weights(folder, lambda w: w.update({f"{name}.weight": five}))
+    with pytest.raises(LlamaChatError, match="is stored as F8_E5M2"):
+        open_checkpoint(folder)
+
+
 def test_shards_without_an_index(tmp_path: Path) -> None:
     folder = save_huggingface(reference(), tmp_path, max_shard_size="50KB")
     expected = logits(folder)
@@ -73,6 +159,12 @@ def test_older_transformers_wrote_rope_theta_beside_rope_scaling(tmp_path: Path)
     scaling = {key: value for key, value in SCALED.items() if key != "rope_theta"}
     edit_json(folder / "config.json", rope_parameters=None, rope_theta=500_000.0, rope_scaling=scaling)
     assert open_checkpoint(folder).config == expected
+    older = {"type" if key == "rope_type" else key: value for key, value in scaling.items()}
+    edit_json(folder / "config.json", rope_scaling=older)
+    assert open_checkpoint(folder).config == expected
+    edit_json(folder / "config.json", rope_parameters={"rope_theta": 500_000.0})
+    assert open_checkpoint(folder).config == expected
+    edit_json(folder / "config.json", rope_parameters=None)
     edit_json(folder / "config.json", rope_scaling=None)
     assert open_checkpoint(folder).config == replace(expected, rope_scaling=None)
 
@@ -98,6 +190,14 @@ def test_a_meta_checkpoint_without_output_is_tied(tmp_path: Path) -> None:
     torch.save(weights, folder / "consolidated.00.pth")
     assert open_checkpoint(folder).config.tied
     torch.testing.assert_close(logits(folder), model(IDS).logits, atol=1e-4, rtol=0)
+
+
+def test_an_output_that_shares_the_table_is_tied(tmp_path: Path) -> None:
+    model = reference(tie_word_embeddings=True)
+    folder = save_meta(model, tmp_path / "m")
+    change_weights(folder, lambda w: w.update({"output.weight": w["tok_embeddings.weight"]}))  # as 3.2 1B has it
+    assert open_checkpoint(folder).config.tied
+    logits_agree(folder, model)
 
 
 def test_loading_tells_its_progress(tmp_path: Path) -> None:

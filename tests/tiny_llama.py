@@ -1,6 +1,7 @@
 """Random Llama models of a few thousand weights, on disk in both layouts: Hugging Face's own writer, Meta's by hand."""
 
 import base64
+import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -51,18 +52,23 @@ def reference(seed: int = 0, **changes: Any) -> LlamaForCausalLM:
     return model
 
 
-def logits_agree(
-    path: Path,
-    model: LlamaForCausalLM,
-    dtype: torch.dtype = torch.float32,
-    error: float = 1e-5,
-) -> None:
-    """The checkpoint at ``path`` has the logits of ``model``, up to ``error`` relative to the largest; never only the
-    same largest one, which a wrong rotation has as well."""
+def logits_agree(path: Path, model: LlamaForCausalLM, dtype: torch.dtype = torch.float32) -> None:
+    """The checkpoint at ``path`` has the logits of ``model`` (float32), never only the same largest ones, which a wrong
+    rotation has as well: relative error 1e-5, and in bfloat16 0.015 for each layer and one (transformers itself has
+    0.014 with one layer and 0.15 with nine; with a wrong rotation it is 1.3)."""
     ids = torch.randint(model.config.vocab_size, (1, 50), generator=torch.Generator().manual_seed(1))
     expected, found = model(ids).logits, open_checkpoint(path).load_model(dtype=dtype)(ids)
     assert found.dtype == dtype
+    error = 1e-5 if dtype == torch.float32 else 0.015 * (1 + model.config.num_hidden_layers)
     assert float((found.float() - expected).norm() / expected.norm()) < error
+
+
+def rounded(model: LlamaForCausalLM, dtype: torch.dtype) -> LlamaForCausalLM:
+    """A copy in ``dtype``, to be saved; ``model`` gets its weights, and keeps computing in float32."""
+    small = copy.deepcopy(model).to(dtype)
+    for weight, less in zip(model.parameters(), small.parameters(), strict=True):
+        weight.copy_(less)
+    return small
 
 
 def write_tokenizer(folder: Path, words: int = 256) -> None:
@@ -131,6 +137,23 @@ def save_meta(model: LlamaForCausalLM, folder: Path, shards: int = 1, split_widt
         torch.save(part, folder / f"consolidated.{rank:02d}.pth")
     write_tokenizer(folder)
     return folder
+
+
+def to_float8(folder: Path, model: LlamaForCausalLM, ending: str = "weight_scale", rows: bool = False) -> Path:
+    """Store the layers' matrices as published fp8 checkpoints do, one scale each or one a row, and set ``model`` to
+    what was saved."""
+    parameters = dict(model.named_parameters())
+
+    def change(weights: dict[str, Tensor]) -> None:
+        for name, weight in list(weights.items()):
+            if "_proj" in name:
+                scale = weight.abs().amax(1, keepdim=True) / 448 if rows else (weight.abs().max() / 448).reshape(1)
+                small = (weight / scale).to(torch.float8_e4m3fn)
+                stem = name.removesuffix(".weight")
+                weights |= {name: small, f"{stem}.{ending}": scale, f"{stem}.input_scale": torch.ones(1)}
+                parameters[name].copy_(small.float() * scale)
+
+    return change_weights(folder, change)
 
 
 def change_weights(folder: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> Path:

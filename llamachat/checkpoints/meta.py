@@ -3,6 +3,7 @@
 import pickle
 import re
 import struct
+import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -123,7 +124,8 @@ def open_shard(file: Path) -> dict[str, Tensor]:
     """The tensors of one shard by name, mapped, not read. An output layer that is the embedding table is left out."""
     try:
         _refuse_packed(file)
-        shard = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+        with warnings.catch_warnings(action="ignore"):  # on odd pickles torch asks to be told of them
+            shard = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{file} is torn or holds something else than weights; nothing in it was run.",
@@ -136,7 +138,8 @@ def open_shard(file: Path) -> dict[str, Tensor]:
     weights: dict[str, Tensor] = {name: tensor for name, tensor in shard.items() if name != "rope.freqs"}
     for name, tensor in weights.items():
         if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.dtype not in WHOLE:
-            raise CheckpointError(f"{file}: {shown(name)} is stored as {tensor.dtype}.", "Choose the bf16 checkpoint.")
+            form = f"{tensor.dtype}, {tensor.layout}"
+            raise CheckpointError(f"{file}: {shown(name)} is stored as {form}.", "Choose the bf16 checkpoint.")
     table, output = weights.get("tok_embeddings.weight"), weights.get("output.weight")
     if table is not None and output is not None and output.is_set_to(table):
         del weights["output.weight"]  # 3.2 1B and 3B

@@ -144,7 +144,10 @@ def weight_files(folder: Path) -> list[Path]:
             raise CheckpointError(reason, FETCH_AGAIN)
         return [folder / name for name in names]
     single = folder / "model.safetensors"
-    return [single] if single.is_file() else sorted(f for f in folder.glob("*.safetensors") if f.is_file())
+    files = [single] if single.is_file() else sorted(f for f in folder.glob("*.safetensors") if f.is_file())
+    if not files:
+        raise CheckpointError(f"{folder} has names of weight files, but no file behind them.", FETCH_AGAIN)
+    return files
 
 
 def _headers(file: Path) -> list[Stored]:
