@@ -5,7 +5,7 @@ engine is imported, so a user may type, and send, while the model loads.
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -18,10 +18,9 @@ from textual.screen import Screen
 from llamachat.backstage import Backstage
 from llamachat.chat.branches import edit_at, retry_at, turn_to
 from llamachat.chat.chat import Chat
-from llamachat.chat.commands import COMMANDS, NAMES, Command, Completion, complete, read
+from llamachat.chat.commands import COMMANDS, NAMES, Command, read
 from llamachat.chat.conversation import Conversation
 from llamachat.chat.front import saying
-from llamachat.chat.mentions import complete_path
 from llamachat.chat.permissions import Answer, Permissions
 from llamachat.chat.settings import Settings
 from llamachat.chat.shell import run_shell
@@ -91,7 +90,7 @@ class LlamaChatApp(App[None]):
         self._history = History(data_dir() / "history.jsonl")
         self.transcript, self.completion_list, self.status_line = Transcript(), CompletionList(), StatusLine()
         self.waiting_list = WaitingList()
-        self.prompt = Prompt(self._history, self._completions)
+        self.prompt = Prompt(self._history, lambda text: self.chat.complete(text))
         self.desk = Desk(
             self, self.transcript, self.prompt, self.status_line, lambda turn: self.turns.start(turn),
             lambda: self.stage.show_dialog(), lambda path: self.turns.open_model(path),
@@ -106,7 +105,6 @@ class LlamaChatApp(App[None]):
         self.turns = Turns(
             self, self.chat, self.stage, self.prompt, self.attaching, open_runtime, model_name, self._show_status
         )
-        self._trouble = ""
 
     @property
     def settings(self) -> Settings:
@@ -134,12 +132,10 @@ class LlamaChatApp(App[None]):
         self.stage.show_dialog()
         for notice in self._notices:
             self.transcript.note(notice)
-        with saying(self.desk):
-            self._history.load()
-        with saying(self.desk):
-            self.desk.set_theme(ui.theme or "")
-        with saying(self.desk):
-            self.set_keymap(keymap(self.settings.config.keys))
+        theme, keys = ui.theme or "", self.settings.config.keys
+        for prepare in (self._history.load, partial(self.desk.set_theme, theme), lambda: self.set_keymap(keymap(keys))):
+            with saying(self.desk):
+                prepare()
         self.set_interval(TICK, self._show_status)
         self._show_status()
         self.call_after_refresh(self.run_worker, self._open)
@@ -177,7 +173,7 @@ class LlamaChatApp(App[None]):
             if command := read(event.text):
                 self._run(*command)
             elif event.text.startswith("!"):
-                self.run_worker(self._shell(event.text[1:].strip()))
+                self.run_worker(self._do(self._shell(event.text[1:].strip())))
             else:
                 self.run_worker(self.turns.send(event.text))
         if failed:
@@ -192,18 +188,18 @@ class LlamaChatApp(App[None]):
 
     def _run(self, command: Command, argument: str = "") -> None:
         """Do a ``/`` command beside whatever runs."""
-        self.run_worker(self._do(command, argument))
+        self.run_worker(self._do(do(self.chat, command, argument)))
 
-    async def _do(self, command: Command, argument: str) -> None:
+    async def _do(self, work: Awaitable[None]) -> None:
+        """What may take long, or ask the user something; it may leave python switched on, or a turn to be taken."""
         with saying(self.desk):
-            await do(self.chat, command, argument)
+            await work
         self.turns.go_on()
         if self.backstage:
             await self.backstage.look()
 
     async def _shell(self, command: str) -> None:
-        with saying(self.desk):
-            self.transcript.page(await run_shell(command, self.settings.config.ui.shell))
+        self.transcript.page(await run_shell(command, self.settings.config.ui.shell))
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Our commands in the palette, beside Textual's."""
@@ -214,12 +210,8 @@ class LlamaChatApp(App[None]):
     # ── keys and messages ────────────────────────────────────────────────────────────────────────────────────────────
 
     def on_llama_chat_app_trouble(self, event: Trouble) -> None:
-        """Say it once, however often the store tries."""
-        said, self._trouble = self._trouble, event.error.message if event.error else ""
-        if event.error and self._trouble != said:
-            self.transcript.say(event.error)
-        elif said and not event.error:
-            self.transcript.note("Sessions can be written again; nothing of this one is lost.")
+        """Say it."""
+        self.stage.trouble(event.error)
 
     def on_transcript_copy(self, event: Transcript.Copy) -> None:
         """Copy a message or its code."""
@@ -229,11 +221,8 @@ class LlamaChatApp(App[None]):
     def on_transcript_wanted(self, event: Transcript.Wanted) -> None:
         """Edit or retry the message that is chosen."""
         self.prompt.focus()
-        self.run_worker(self._do_at(event.what, str(event.key)))
-
-    async def _do_at(self, what: str, id: str) -> None:
-        with saying(self.desk):
-            await (edit_at if what == "edit" else retry_at)(self.chat, id)
+        act = edit_at if event.what == "edit" else retry_at
+        self.run_worker(self._do(act(self.chat, str(event.key))))
 
     def on_transcript_open_file(self, event: Transcript.OpenFile) -> None:
         """Show a picture or file with the system's viewer."""
@@ -337,7 +326,7 @@ class LlamaChatApp(App[None]):
 
     def action_past(self) -> None:
         """Find something that was asked before."""
-        self.run_worker(find_past(self.prompt, self._history))
+        self.run_worker(self._do(find_past(self.prompt, self._history)))
 
     def action_edit_outside(self) -> None:
         """Write in an editor of one's own."""
@@ -346,22 +335,15 @@ class LlamaChatApp(App[None]):
 
     # ── what is shown ────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _completions(self, text: str) -> Sequence[Completion]:
-        return complete(text, self.chat.completions()) if text.startswith("/") else complete_path(text)
-
     def _show_status(self) -> None:
-        settings, shown, stop, turns = self.settings, self.stage.meter, self.conversation.stop, self.turns
-        walls, activity = (self.backstage.walls, self.backstage.activity) if self.backstage else ("", "")
-        if turns.loading:
-            activity = f"loading {turns.loading} …"
-        elif not self.conversation.runtime:
-            activity = "no model"
-        if stop:
-            progress, shown = self.stage.progress()
-            activity = "stopping …" if stop.is_set() else progress
+        settings, turns, late = self.settings, self.turns, self.backstage
+        activity = turns.activity or (late.activity if late else "")
+        shown = self.stage.pace if self.conversation.busy else self.stage.meter
         why = "paused: enter goes on" if turns.queue.paused else "waiting for the model" if turns.loading else "queued"
         self.waiting_list.show(tuple(turns.queue), why)
         self.prompt.waiting = bool(turns.queue)
         self.prompt.border_title = plain_title(self.attaching.title(self.chat.attached))
         names, model = settings.tools_on, turns.model_name
-        self.status_line.status = Status(settings.persona.name, model, names, activity, shown, walls)
+        self.status_line.status = Status(
+            settings.persona.name, model, names, activity, shown, late.walls if late else ""
+        )

@@ -3,9 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from llamachat.chat.commands import Completion
+from llamachat.chat.commands import Completion, complete
 from llamachat.chat.conversation import Conversation
 from llamachat.chat.front import Front
+from llamachat.chat.mentions import complete_path
 from llamachat.chat.permissions import Permissions
 from llamachat.messages import ToolCall
 from llamachat.sessions import Node, Store, short, unsaved
@@ -49,7 +50,11 @@ class Chat:
         self.permissions.forget()
         self.attached.clear()
 
-    def completions(self) -> dict[str, Iterable[Completion]]:
+    def complete(self, text: str) -> list[Completion]:
+        """What ``text`` may become: a command, or a message that ends in the path of a file."""
+        return complete(text, self._arguments()) if text.startswith("/") else complete_path(text)
+
+    def _arguments(self) -> dict[str, Iterable[Completion]]:
         """The arguments that commands may have now, as whole lines by command."""
         settings = self.conversation.settings
         tools = {"on": [n for n in settings.toolbox.names if n not in settings.tools_on], "off": [*settings.tools_on]}

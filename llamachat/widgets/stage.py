@@ -6,6 +6,7 @@ Knows the conversation and the transcript; starts no turn.
 import time
 
 from llamachat.chat.conversation import FULL, Conversation
+from llamachat.errors import StorageError
 from llamachat.messages import CallDelta, Event, MessageEnd, TextDelta, ToolEnd, ToolStart, TurnEnd
 from llamachat.widgets.status import Pace, meter
 from llamachat.widgets.story import label_of, opening_notes, views_of
@@ -22,6 +23,7 @@ class Stage:
         self._live = False  # something streams
         self._stale = False  # the head has moved meanwhile
         self._step, self._began = 0, 0.0
+        self._trouble = ""  # that was told last
         self._opened = ""  # the session whose opening was told of
         self._pace = Pace()
         self.meter: tuple[str, ...] = ()
@@ -80,11 +82,16 @@ class Stage:
         """Since the turn began."""
         return time.monotonic() - self._began
 
-    def progress(self) -> tuple[str, tuple[str, ...]]:
-        """How far the turn is, and how fast."""
+    @property
+    def progress(self) -> str:
+        """How far the turn is."""
         most = self._conversation.settings.max_steps
-        shown = tuple(part for part in (*self.meter[:1], str(self._pace)) if part)
-        return f"step {min(self._step, most)}/{most} · {self.seconds:.0f} s", shown
+        return f"step {min(self._step, most)}/{most} · {self.seconds:.0f} s"
+
+    @property
+    def pace(self) -> tuple[str, ...]:
+        """How full the window was, and how fast the reply comes."""
+        return tuple(part for part in (*self.meter[:1], str(self._pace)) if part)
 
     def _name(self, view: View | None) -> None:
         """``view`` is the message that was added last."""
@@ -119,6 +126,14 @@ class Stage:
             self._opened = session.id
             for note in opening_notes(session):
                 self._transcript.note(note)
+
+    def trouble(self, error: StorageError | None) -> None:
+        """What keeps the store from writing, once, however often it tries; None when that is over."""
+        told, self._trouble = self._trouble, error.message if error else ""
+        if error and error.message != told:
+            self._transcript.say(error)
+        elif told and not error:
+            self._transcript.note("Sessions can be written again; nothing of this one is lost.")
 
     def choose(self, id: str) -> None:
         """Let the keys mean message ``id``, or the first below it that is seen."""

@@ -71,6 +71,13 @@ class Turns:
             self._chat.front.note(f"The model is now {runtime.name}.")
         self._opened, self._chat.conversation.runtime, self.model_name = None, runtime, runtime.name
 
+    @property
+    def activity(self) -> str:
+        """What goes on, in a word or two."""
+        if stop := self._chat.conversation.stop:
+            return "stopping …" if stop.is_set() else self._stage.progress
+        return f"loading {self.loading} …" if self.loading else "" if self._chat.conversation.runtime else "no model"
+
     # ── messages ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def send(self, text: str) -> None:
