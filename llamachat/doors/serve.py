@@ -62,7 +62,8 @@ async def _serve(tabs: "Tabs", port: int) -> None:
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        if number := getattr(signal, name, None):  # no SIGHUP on Windows
+        number = getattr(signal, name, None)  # no SIGHUP on Windows
+        if number and signal.getsignal(number) != signal.SIG_IGN:  # under nohup, the terminal may go
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(ended.set))
     runner = web.AppRunner(tabs.application(), access_log=None, shutdown_timeout=3 * GRACE)
     await runner.setup()
