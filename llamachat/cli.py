@@ -18,6 +18,7 @@ from llamachat.doors import bench, protocol, sandbox, sessions
 from llamachat.doors import config as config_door
 from llamachat.doors import tools as tools_door
 from llamachat.doors.doctor import doctor
+from llamachat.doors.eval import evaluate
 from llamachat.errors import ConfigError, LlamaChatError, StorageError
 from llamachat.system_prompts import Persona, load_personas
 from llamachat.visible import visible
@@ -38,6 +39,7 @@ app = typer.Typer(
     help="Chat with a Llama 3 model on your own hardware. Without options: the terminal chat, with the embedded model.",
 )
 app.command()(doctor)
+app.command("eval")(evaluate)
 app.add_typer(bench.app, name="bench")
 app.add_typer(config_door.app, name="config")
 app.add_typer(protocol.app, name="protocol")

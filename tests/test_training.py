@@ -13,7 +13,6 @@ from llamachat.training import phrases
 from llamachat.training.bpe import learn, write
 from llamachat.training.data import MIXTURE, Stream, collate, draw_sample
 from llamachat.training.draw import Draw, expand
-from llamachat.training.evaluate import summary
 from llamachat.training.export import foreign_name, halved
 from llamachat.training.gen_arith import FACTORS, units
 from llamachat.training.gen_files import file_questions
@@ -23,7 +22,6 @@ from llamachat.training.intents import intents
 from llamachat.training.losses import summed_loss
 from llamachat.training.muon import orthogonalise
 from llamachat.training.sample import NANO, execute
-from llamachat.training.scoring import contains, problem
 from llamachat.training.train import Recipe, Trainer, backward
 from llamachat.training.values import draw_value, known
 from llamachat.training.words import CLOSED, held_out, kinds, split_of
@@ -255,7 +253,7 @@ def test_exact_match_is_what_greedy_decoding_would_say(trainer: Trainer, tokeniz
     assert failures[0][1].endswith("<|eot_id|>")
 
 
-# ---- export and evaluation
+# ---- export
 
 
 def test_rows_of_heads_are_stored_in_halves() -> None:
@@ -268,62 +266,3 @@ def test_every_tensor_has_a_foreign_name() -> None:
     assert len({foreign_name(name) for name in names}) == len(names)
     with pytest.raises(KeyError):
         foreign_name("layers.x")
-
-
-@pytest.mark.parametrize(
-    ("reply", "needle", "found"),
-    [
-        ("It is 5021.", "5021", True),
-        ("It is 15021.", "5021", False),
-        ("It is 5,021.0", "5021", True),
-        ("about 6.66667", "6.67", True),
-        ("-3 degrees", "3", False),
-        ("The Pacific ocean", "pacific", True),
-        ("terrific", "pacific", False),
-        ("I don’t know", "don't know", True),
-    ],
-)
-def test_needles(reply: str, needle: str, found: bool) -> None:
-    assert contains(reply, needle) is found
-
-
-FUNCTIONS = [
-    {
-        "name": "look",
-        "parameters": {"properties": {"at": {}, "n": {"default": 1}}, "required": ["at"]},
-        "returns": [{"when": {"at": "x"}, "value": 1}],
-    }
-]
-
-
-@pytest.mark.parametrize(
-    ("expect", "reply", "calls", "reason"),
-    [
-        ({"no_call": True}, "Hi", [], ""),
-        ({"no_call": True}, "Hi", [("look", {"at": "x"})], "unexpected call"),
-        ({"calls": [{"name": "look", "arguments": {"at": "X."}}]}, "ok", [("look", {"at": "x", "n": 1})], ""),
-        ({"calls": [{"name": "look", "arguments": {"at": "y"}}]}, "ok", [("look", {"at": "y"})] * 2, ""),
-        ({"calls": [{"name": "look", "arguments": {"at": "x"}}]}, "", [], "empty reply"),
-        ({"calls": []}, "ok", [("look", {"at": "x"})] * 2, "2 function calls, not 0"),
-        ({"calls": [{"name": "python"}]}, "ok", [], "python not called"),
-        ({"answer_all": ["1", "2"]}, "1 and 3", [], "answer_all"),
-        ({"answer_none": ["moo"]}, "Moo!", [], "answer_none"),
-        ({"max_words": 2}, "one two three", [], "max_words"),
-        ({"regex": "^[A-Z]+$"}, "Hi", [], "regex"),
-        ({}, " ", [], "empty reply"),
-        ({}, "the question?", [], "echo of the question"),
-        ({}, "<|eot_id|>", [], "special token in the reply"),
-    ],
-)  # fmt: skip
-def test_verdicts(
-    expect: dict[str, object], reply: str, calls: list[tuple[str, dict[str, object]]], reason: str
-) -> None:
-    made = [{"name": name, "arguments": arguments} for name, arguments in calls]
-    assert problem(FUNCTIONS, {"user": "The question", "expect": expect}, reply, made) == reason
-
-
-def test_a_summary_weighs_categories_alike() -> None:
-    from llamachat.training.evaluate import Outcome
-
-    outcomes = [Outcome("1", "a"), Outcome("2", "a"), Outcome("3", "b", "wrong")]
-    assert summary(outcomes) == {"categories": {"a": 1.0, "b": 0.0}, "macro": 0.5, "tasks": 3}

@@ -30,9 +30,11 @@ _CLOSERS = (" please", ", please", " thanks", ", thanks", " pls", " for me", " f
 class Draw:
     """Random choices of one split. A phrasing is text with alternatives, ``[What is|What's] {e}[?|]``."""
 
-    def __init__(self, seed: int | str, split: Split) -> None:
+    def __init__(self, seed: int | str, split: Split, names: Split | None = None) -> None:
+        """``names``: the split of words and made-up words, if it is not that of phrasings."""
         self.random = random.Random(seed)
         self.split: Split = split
+        self.names: Split = names or split
 
     def chance(self, probability: float) -> bool:
         """True with ``probability``."""
@@ -72,11 +74,11 @@ class Draw:
 
     def word(self, kind: str) -> str:
         """A word of list ``kind`` that belongs to the split."""
-        return self.random.choice(split_of(kind, self.split))
+        return self.random.choice(split_of(kind, self.names))
 
     def words(self, kind: str, count: int) -> list[str]:
         """``count`` different words of list ``kind``."""
-        return self.random.sample(split_of(kind, self.split), count)
+        return self.random.sample(split_of(kind, self.names), count)
 
     def pseudo(self, low: int = 1, high: int = 3) -> str:
         """A made-up word that belongs to the split: of syllables, or of pieces of the vocabulary.
@@ -85,7 +87,7 @@ class Draw:
         """
         while True:
             word = self._pieced() if self.chance(0.6) else self._syllables(self.random.randint(low, high))
-            if 3 <= len(word) <= 12 and held_out(word) == (self.split == "val"):
+            if 3 <= len(word) <= 12 and held_out(word) == (self.names == "val"):
                 return word
 
     def _syllables(self, count: int) -> str:
@@ -99,7 +101,7 @@ class Draw:
         """A made-up name."""
         if self.chance(0.3):
             word = self.random.choice(pieces("capital")) + self.random.choice(("", self.random.choice(pieces("lower"))))
-            if len(word) >= 3 and held_out(word) == (self.split == "val"):
+            if len(word) >= 3 and held_out(word) == (self.names == "val"):
                 return word
         return self.pseudo().capitalize()
 

@@ -72,7 +72,7 @@ def table(draw: Draw) -> tuple[str, str, str, str, list[list[str]]]:
     return "\n".join(lines) + "\n", key, category, number, rows
 
 
-def on_table(draw: Draw) -> Turn:
+def on_table(draw: Draw) -> Task:
     """A csv: look at its start, then compute."""
     text, key, category, number, rows = table(draw)
     name = file_name(draw, "csv")
@@ -87,10 +87,11 @@ def on_table(draw: Draw) -> Turn:
     value = clean(done)
     ask = draw.ask(block.asks, **{**slots, "n": number.replace("_", " ")})
     told = block.full.format(v=value, g=row[1])
-    return Turn(ask, (*python(look, seen), *python(full, done)), Answer(told, value, HOW))
+    turn = Turn(ask, (*python(look, seen), *python(full, done)), Answer(told, value, HOW))
+    return Task((turn,), code=True, files={name: text})
 
 
-def on_text(draw: Draw) -> Turn:
+def on_text(draw: Draw) -> Task:
     """A txt: one expression."""
     name = file_name(draw, draw.choice(("txt", "txt", "txt", "md", "log")))
     numbers = draw.chance(0.2)
@@ -102,20 +103,20 @@ def on_text(draw: Draw) -> Turn:
     done = run(code, {name: text})
     value = clean(done)
     ask = draw.ask(block.asks, f=name, w=word)
-    return Turn(ask, python(code, done), Answer(block.full.format(v=value), value, HOW))
+    turn = Turn(ask, python(code, done), Answer(block.full.format(v=value), value, HOW))
+    return Task((turn,), code=True, files={name: text})
 
 
-def no_such_file(draw: Draw) -> Turn:
+def no_such_file(draw: Draw) -> Task:
     """The file isn't there: say so."""
-    turn = on_text(draw)
+    turn = on_text(draw).turns[0]
     code = turn.steps[0].tool_calls[0].arguments["code"]
     name = next(word for word in code.replace('"', "'").split("'") if "." in word and " " not in word)
-    return Turn(
-        turn.question, python(code, run(code, {})), Answer(f"There is no file {name}.", f"No file {name}.", HOW)
-    )
+    answer = Answer(f"There is no file {name}.", f"No file {name}.", HOW)
+    return Task((Turn(turn.question, python(code, run(code, {})), answer),), code=True)
 
 
 def file_questions(draw: Draw) -> Task:
     """One task of this file."""
     maker = draw.weighted((on_table, on_text, no_such_file), (62, 32, 6))
-    return Task((maker(draw),), code=True)
+    return maker(draw)

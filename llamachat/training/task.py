@@ -1,6 +1,7 @@
 """What a generator makes: turns with their tool steps and answers, before persona and offer. Knows no wording."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from llamachat.messages import Message
 from llamachat.offer import FunctionSpec
@@ -25,3 +26,5 @@ class Task:
     functions: tuple[FunctionSpec, ...] = ()
     code: bool | None = None
     search: bool | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Text by name, in the folder of python."""
