@@ -33,12 +33,12 @@ from llamachat.sessions import Session, Store, unsaved
 from llamachat.tools import Tool
 from llamachat.widgets import STYLESHEET
 from llamachat.widgets.attaching import Attaching
-from llamachat.widgets.caller import call
+from llamachat.widgets.caller import call, gallery_of
 from llamachat.widgets.completions import CompletionList
 from llamachat.widgets.desk import Desk
 from llamachat.widgets.history import History
 from llamachat.widgets.keys import APP_KEYS, keymap
-from llamachat.widgets.look import dress, plain_title
+from llamachat.widgets.look import dress
 from llamachat.widgets.prompt import Prompt
 from llamachat.widgets.question import Question, ask
 from llamachat.widgets.stage import Stage
@@ -129,6 +129,7 @@ class LlamaChatApp(App[None]):
         dress(self)
         ui = self.settings.config.ui
         self.animation_level = "none" if ui.reduced_motion else self.animation_level
+        self.transcript.gallery = gallery_of(self, ui.pictures)
         self.stage.show_dialog()
         for notice in self._notices:
             self.transcript.note(notice)
@@ -139,6 +140,11 @@ class LlamaChatApp(App[None]):
         self.set_interval(TICK, self._show_status)
         self._show_status()
         self.call_after_refresh(self.run_worker, self._open)
+
+    def on_exit_app(self) -> None:
+        """The last moment at which the terminal still shows our screen: take the pictures out of it."""
+        if self.transcript.gallery:
+            self.transcript.gallery.close()
 
     async def on_unmount(self) -> None:
         """End what the tools keep running; write what is left to write."""
@@ -342,7 +348,7 @@ class LlamaChatApp(App[None]):
         why = "paused: enter goes on" if turns.queue.paused else "waiting for the model" if turns.loading else "queued"
         self.waiting_list.show(tuple(turns.queue), why)
         self.prompt.waiting = bool(turns.queue)
-        self.prompt.border_title = plain_title(self.attaching.title(self.chat.attached))
+        self.prompt.show_title(self.attaching.title(self.chat.attached))
         names, model = settings.tools_on, turns.model_name
         self.status_line.status = Status(
             settings.persona.name, model, names, activity, shown, late.walls if late else ""

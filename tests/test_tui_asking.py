@@ -148,3 +148,20 @@ async def test_a_deny_in_the_config_asks_nobody():
         await say(pilot, "pay, please")
         await until(pilot, lambda: "Done." in shown(app))
         assert "settings forbid" in results(app)[0]
+
+
+@pytest.mark.parametrize("size", [(40, 10), (60, 16), (80, 24), (400, 120)])
+async def test_the_answers_are_in_sight_however_long_the_call_is(size: tuple[int, int]):
+    long = f'{{"name": "pay", "parameters": {{"euros": 5, "why": "{"word " * 900}"}}}}<|eom_id|>'
+    app = make_app([long, DONE], tools=(PAY,), overrides={"max_tokens": 6000})
+    async with app.run_test(size=size) as pilot:
+        asking = await ask(app, pilot)
+        await pilot.press("n")
+        await until(pilot, lambda: asking.query_one(Input).region.height)
+        for part in ("#answers", "#reason"):
+            region = asking.query_one(part).region
+            assert region.height
+            assert asking.content_region.contains_region(region)
+            assert app.screen.region.contains_region(region)
+        await pilot.press("escape", "y")
+        await until(pilot, lambda: "Done." in shown(app))

@@ -3,7 +3,8 @@
 import asyncio
 
 import pytest
-from screen import make_app, say, shown, status, until
+from screen import make_app, say, shown, until
+from textual.color import Color
 from textual.containers import ScrollableContainer
 from textual.events import AppBlur
 from textual.widget import Widget
@@ -19,6 +20,7 @@ from llamachat.widgets.picker import Picker
 pytestmark = pytest.mark.usefixtures("own_folders")
 
 HELLO = "Hello.<|eot_id|>"
+BLACK = Color(0, 0, 0)
 
 
 def sent(app: LlamaChatApp, monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -39,7 +41,8 @@ async def test_actions_get_the_keys_that_the_config_names():
 
 
 @pytest.mark.parametrize(
-    ("keys", "said"), [({"app.fly": "f5"}, "No action is called 'app.fly'."), ({"app.help": ""}, "app.help has no key.")]
+    ("keys", "said"),
+    [({"app.fly": "f5"}, "No action is called 'app.fly'."), ({"app.help": ""}, "app.help has no key.")],
 )
 async def test_a_keymap_that_makes_no_sense_is_said_and_the_keys_stay(keys: dict[str, str], said: str):
     app = make_app(config=Config(keys=keys))
@@ -73,9 +76,11 @@ async def test_without_colour_and_motion(monkeypatch: pytest.MonkeyPatch):
         await say(pilot, "hi")
         await until(pilot, lambda: "Hello." in shown(app))
         assert app.animation_level == "none"
-        strips = [app.screen._compositor.render_strips()[y] for y in (3, 5, 20)]
-        styles = [segment.style for strip in strips for segment in strip.apply_filter(app._filters[-1], app.background_colors[0])]  # fmt: skip
-        assert all(style is None or style.color is None or style.color.triplet is None or len(set(style.color.triplet)) == 1 for style in styles)  # fmt: skip
+        drawn = app.screen._compositor.render_strips()
+        styles = [segment.style for y in (3, 5, 20) for segment in drawn[y].apply_filter(app._filters[-1], BLACK)]
+        colours = [c.triplet for style in styles if style for c in (style.color, style.bgcolor) if c and c.triplet]
+        assert colours
+        assert all(len(set(colour)) == 1 for colour in colours)  # grey
 
 
 async def test_who_looks_elsewhere_is_called_at_the_end_of_a_long_turn(monkeypatch: pytest.MonkeyPatch):
@@ -194,6 +199,10 @@ async def test_keys_of_the_chat_do_nothing_below_a_list():
         assert app.prompt.text == "draft"
 
 
+def at_help(app: LlamaChatApp) -> bool:
+    return isinstance(app.screen, HelpScreen)
+
+
 def outside(app: LlamaChatApp) -> list[Widget]:
     """Widgets that stick out of the screen, and that nobody could scroll to."""
     return [
@@ -218,7 +227,9 @@ async def test_everything_fits_every_size(size: tuple[int, int]):
                 await say(pilot, opening)
             else:
                 await pilot.press(opening)
-            await until(pilot, lambda: app.screen.is_modal and app.screen.focused or isinstance(app.screen, HelpScreen))
+            await until(
+                pilot, lambda: (app.screen.is_modal and app.screen.focused) or isinstance(app.screen, HelpScreen)
+            )
             assert outside(app) == []
             await pilot.resize_terminal(*size[::-1])
             await pilot.resize_terminal(*size)

@@ -14,6 +14,7 @@ from textual.widgets import TextArea
 from llamachat.chat.commands import Completion
 from llamachat.visible import visible
 from llamachat.widgets.history import History
+from llamachat.widgets.look import plain_title
 
 PLACEHOLDER = "Ask anything · / commands · F1 help"
 
@@ -60,7 +61,7 @@ class Prompt(TextArea):
         self.match_cursor_bracket = False
         self._past = history
         self._completer = completer
-        self._completed = ""
+        self._completed = self._title = ""
         self._completions: Sequence[Completion] = ()
         self._chosen = 0
 
@@ -105,6 +106,11 @@ class Prompt(TextArea):
         """Replace the text, the cursor behind it."""
         self.text = text
         self.move_cursor(self.document.end)
+
+    def show_title(self, text: str) -> None:
+        """Say ``text`` in the border. Asked for four times a second, so nothing is drawn if it stands there already."""
+        if text != self._title:
+            self._title, self.border_title = text, plain_title(text)
 
     def action_newline(self) -> None:
         """Break the line."""

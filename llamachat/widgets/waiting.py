@@ -61,7 +61,7 @@ class WaitingList(LineView, can_focus=False):
     def __init__(self) -> None:
         super().__init__()
         self.display = False
-        self._items: Sequence[Waiting] = ()
+        self._items: tuple[Waiting, ...] = ()
         self._why = ""
 
     @property
@@ -71,9 +71,10 @@ class WaitingList(LineView, can_focus=False):
 
     def show(self, items: Sequence[Waiting], why: str) -> None:
         """Show ``items``, and ``why`` they wait."""
-        self._items, self._why = tuple(items), why
-        self.display = bool(items)
-        self.redraw()
+        if (tuple(items), why if items else "") != (self._items, self._why):
+            self._items, self._why = tuple(items), why if items else ""
+            self.display = bool(items)
+            self.redraw()
 
     def draw(self, width: int, look: Look) -> list[Text]:
         """The first rows, and how many more there are."""
