@@ -1,6 +1,6 @@
 """The engine's thread, and the way of its ids to asyncio. Knows neither model nor tokens.
 
-Not a ThreadPoolExecutor: one whose thread has died takes work that nobody will do.
+Not a ThreadPoolExecutor: it would pass a SystemExit on to the chat, and if its thread dies, take work that nobody does.
 """
 
 import asyncio
@@ -22,11 +22,14 @@ class EngineThread:
         self._work: SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = SimpleQueue()
         self._thread: Thread | None = None
         self._lock = Lock()
+        self._closed = False
 
     def submit(self, work: Callable[[], Any]) -> "Future[Any]":
         """Do ``work`` when all before it is done. Whatever ends it ends the Future, which can be cancelled before."""
         future: Future[Any] = Future()
         with self._lock:
+            if self._closed:
+                raise EngineError("The engine is closed.", "Open the model again.")
             if self._thread is None or not self._thread.is_alive():
                 self._thread = Thread(target=self._run, name="llamachat-engine", daemon=True)
                 self._thread.start()
@@ -36,6 +39,7 @@ class EngineThread:
     def close(self) -> None:
         """Finish what is running, drop what waits, and end."""
         with self._lock:
+            self._closed = True
             while not self._work.empty():
                 if item := self._work.get():
                     item[1].cancel()
@@ -54,8 +58,7 @@ class EngineThread:
             except Exception as error:  # noqa: BLE001 it is raised where the result is wanted
                 future.set_exception(error)
             except BaseException:  # noqa: BLE001 somebody kills this thread: the chat must hear of it, not die of it
-                future.set_exception(EngineError("The engine was killed.", "Ask again: it has been started anew."))
-                return
+                future.set_exception(EngineError("The engine was killed.", "Ask again: it begins anew."))
 
 
 class Hop:

@@ -1,9 +1,11 @@
 """Which id comes next, from logits: the filters of SamplingParams, and what a constraint refuses. Knows no model."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
-from llamachat.sampling import Constraint, SamplingParams
+from llamachat.sampling import Constraint, SamplingParams, TokenScore
 
 REFUSALS = 64  # draws that a constraint may refuse before it is asked for all that may come
 
@@ -82,3 +84,13 @@ def likeliest(probabilities: Tensor, sampling: SamplingParams) -> tuple[Tensor, 
     if (sampling.top_p < 1 and head.sum() >= sampling.top_p) or head[-1] < sampling.min_p * head[0]:
         return head, ids
     return probabilities.sort(descending=True)
+
+
+def score_ids(logits: Tensor, ids: Sequence[int], alternatives: int) -> list[TokenScore]:
+    """How likely each of ``ids`` (T) was by its row of ``logits`` (T, V), in float32."""
+    logprobs = logits.float().log_softmax(-1)
+    own = logprobs.gather(1, torch.tensor(ids, device=logits.device)[:, None])[:, 0].tolist()
+    best = logprobs.topk(min(alternatives, logprobs.shape[1]))
+    rows = zip(best.indices.tolist(), best.values.tolist(), strict=True)
+    pairs = [tuple(zip(*row, strict=True)) for row in rows]
+    return [TokenScore(*scored) for scored in zip(ids, own, pairs, strict=True)]

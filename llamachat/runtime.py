@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from time import perf_counter
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -15,14 +16,18 @@ from llamachat.checkpoints import Checkpoint, open_checkpoint
 from llamachat.engine import EngineThread, Hop
 from llamachat.errors import ConfigError, ContextOverflow, EngineError
 from llamachat.kv_tree import KVTree, common_prefix, default_budget
-from llamachat.model import KVCache, Transformer
-from llamachat.picking import Picker
+from llamachat.model import Branches, KVCache, Transformer
+from llamachat.picking import Picker, score_ids
 from llamachat.protocol import Dialect
-from llamachat.sampling import Constraint, GenerationStats, SamplingParams
+from llamachat.sampling import Constraint, GenerationStats, SamplingParams, TokenScore
+from llamachat.speculation import PromptLookup
 from llamachat.tokenizer import Tokenizer
 
 DEFAULT_CONTEXT = 8192  # the KV cache of an 8B model takes 1 GiB at this length, and 16 GiB at its full 131,072
 CHUNK = 512  # prompt ids a step: a cancel waits for one chunk (0.1 s with the embedded model on one core)
+
+
+T = TypeVar("T")
 
 
 class LlamaRuntime:
@@ -49,12 +54,17 @@ class LlamaRuntime:
         self.sampling = sampling
         """What the model's makers recommend."""
         self.context = min(context or DEFAULT_CONTEXT, model.config.context)
+        self.speculative = True
+        """Whether ids are guessed ahead from what was said before; what comes out is the same."""
         self.stats = GenerationStats()
+        self.scores: list[TokenScore] = []
+        """Of the ids of the latest ``generate``, each there before its id is, if ``sampling.logprobs`` asks for it."""
         self.live_ids: list[int] = []
         self.parked = KVTree(default_budget() if parked_bytes is None else parked_bytes)
         self._model = model
         self._weight = model.output.weight
         self._cache: KVCache | None = None
+        self._lookup = PromptLookup()
         threads = threads or default_threads(model)
         self._worker = EngineThread(lambda: torch.set_num_threads(threads))
 
@@ -122,6 +132,22 @@ class LlamaRuntime:
                 await hop.ended.wait()
         running.result()
 
+    async def score(
+        self, prefix_ids: Sequence[int], continuations: Sequence[Sequence[int]], alternatives: int = 0
+    ) -> list[list[TokenScore]]:
+        """How likely the model finds each id of ``continuations`` after ``prefix_ids`` and what precedes it there.
+
+        All are read in one row behind the prefix, which is read once and stays live. Sum the ``logprob`` of a
+        continuation for its own. Raises ContextOverflow, EngineError.
+        """
+        prefix, wanted = self._checked(prefix_ids), [list(ids) for ids in continuations]
+        if longest := max(wanted, key=len, default=[]):
+            self._checked(prefix + longest)
+        self._check_ids([token_id for ids in wanted for token_id in ids])
+        scoring = self._worker.submit(lambda: self._guard(lambda: self._score(prefix, wanted, alternatives)))
+        scores: list[list[TokenScore]] = await asyncio.wrap_future(scoring)
+        return scores
+
     def close(self) -> None:
         """Wait for the engine's thread and end it."""
         self._worker.close()
@@ -134,33 +160,45 @@ class LlamaRuntime:
                 f"The prompt has {len(prompt_ids):,} tokens, and with the reply it must fit into {self.context:,}.",
                 "Begin a new dialog, shorten the message, or start with a longer context if the model has one.",
             )
+        self._check_ids(prompt_ids)
+        return list(prompt_ids)
+
+    def _check_ids(self, ids: Sequence[int]) -> None:
         vocabulary = self._weight.shape[0]
-        if not 0 <= min(prompt_ids) <= max(prompt_ids) < vocabulary:
+        if ids and not 0 <= min(ids) <= max(ids) < vocabulary:
             raise EngineError(
                 f"The prompt has ids outside the vocabulary of {vocabulary:,}.",
                 "They were probably made with another model's tokenizer.",
             )
-        return list(prompt_ids)
 
     def _pump(self, hop: Hop, prompt: list[int], picker: Picker, stop_ids: frozenset[int]) -> None:
         """Run one generation in the engine's thread; what it says goes through ``hop``."""
         try:
-            with torch.inference_mode():
-                self._run(hop, prompt, picker, stop_ids)
-        except (EngineError, RuntimeError, MemoryError) as error:
-            self._cache, self.live_ids = None, []  # it may hold NaN, and its memory is wanted
-            self.parked.clear()
-            raise engine_error(error) from error
+            self._guard(lambda: self._run(hop, prompt, picker, stop_ids))
         finally:
             hop.end()
 
+    def _guard(self, work: Callable[[], T]) -> T:
+        """The result of ``work`` with the model. If it fails, the next one begins anew. Raises EngineError."""
+        try:
+            with torch.inference_mode():
+                return work()
+        except BaseException as error:
+            self._cache, self.live_ids = None, []  # it may hold NaN, and its memory is wanted
+            self.parked.clear()
+            if isinstance(error, RuntimeError | MemoryError):
+                raise engine_error(error) from error
+            raise
+
     def _run(self, hop: Hop, prompt: list[int], picker: Picker, stop_ids: frozenset[int]) -> None:
         started = first = last = perf_counter()
-        shared, cached = self._rewind(prompt)
-        generated = 0
+        self.scores = []
+        self._lookup.begin()
+        generated, shared, cached, lookup = 0, 0, 0, self._lookup
         longest = min(picker.sampling.max_tokens, self.context - len(prompt))
         try:
-            for token_id in islice(self._sample(hop, prompt, picker), longest):
+            shared, cached = self._rewind(prompt)
+            for token_id in islice(self._sample(hop, prompt, picker, longest), longest):
                 last = perf_counter()
                 first = last if not generated else first
                 generated += 1
@@ -169,9 +207,18 @@ class LlamaRuntime:
                     break
         finally:
             prefilled = max(0, min(len(self.live_ids), len(prompt)) - cached)
-            times = first - started, last - first
             self.stats = GenerationStats(
-                len(prompt), cached, prefilled, generated, *times, picker.refused, picker.released, cached - shared
+                prompt_tokens=len(prompt),
+                cached_tokens=cached,
+                prefilled_tokens=prefilled,
+                generated_tokens=generated,
+                prefill_seconds=first - started,
+                decode_seconds=last - first,
+                refused_tokens=picker.refused,
+                released=picker.released,
+                restored_tokens=cached - shared,
+                drafted_tokens=lookup.drafted,
+                accepted_tokens=lookup.accepted,
             )
 
     def _rewind(self, prompt: list[int]) -> tuple[int, int]:
@@ -187,27 +234,104 @@ class LlamaRuntime:
         self.live_ids = known[: self.parked.switch(self._cache, self.live_ids, known)]
         return shared, len(self.live_ids)
 
-    def _sample(self, hop: Hop, prompt: list[int], picker: Picker) -> Iterator[int]:
-        """Read the rest of ``prompt``, then sample id after id; an id is read when the next one is wanted."""
+    def _prefill(self, prompt: list[int], hop: Hop | None = None) -> Tensor | None:
+        """Read the rest of ``prompt``; the hidden state of its last id, (1, D). None if nobody listens any more."""
         for start in range(len(self.live_ids), len(prompt), CHUNK):
-            if hop.closed:
-                return
-            hidden = self._feed(prompt[start : start + CHUNK])
-        while True:
-            logits = self._model.output(hidden[0, -1])
-            if not logits.max().isfinite():
-                raise EngineError(
-                    "The model computed numbers that are not finite.", "Its checkpoint is damaged; fetch it again."
-                )
-            token_id = picker.pick(logits)
-            yield token_id
-            hidden = self._feed([token_id])
-
-    def _feed(self, ids: list[int]) -> Tensor:
-        """Read ``ids`` behind the live ones; their last hidden states, (1, T, D)."""
-        hidden = self._model.hidden(torch.tensor([ids], device=self._weight.device), self._cache)
-        self.live_ids += ids
+            if hop and hop.closed:
+                return None
+            hidden = self._feed(prompt[start : start + CHUNK])[-1:]
         return hidden
+
+    def _sample(self, hop: Hop, prompt: list[int], picker: Picker, longest: int) -> Iterator[int]:
+        """Read the rest of ``prompt``, then give id after id; an id is read when the next one is wanted.
+
+        Guessed ids are read together with it. Each id is drawn as ever; while the guesses were right, the next draw
+        needs no further reading. So guessing changes when ids come, not which (but for rounding: a pass over several
+        ids may differ from passes over each in the last bit).
+        """
+        hidden, guess = self._prefill(prompt, hop), list[int]()
+        if hidden is None:
+            return
+        generated, lookup = 0, self._lookup
+        while True:
+            for logits, guessed in zip(self._logits(hidden), [*guess, None], strict=True):
+                token_id = picker.pick(logits)
+                if number := picker.sampling.logprobs:
+                    self.scores += score_ids(logits[None], [token_id], number)
+                yield token_id
+                if not generated:  # not sooner: the first id is waited for
+                    lookup.follow(prompt)
+                lookup.add(token_id)
+                generated += 1
+                if token_id != guessed:
+                    break
+                self._keep([token_id])
+            guess = lookup.draft(longest - generated - 1) if self.speculative else []
+            hidden = self._feed([token_id], guess)
+
+    def _logits(self, hidden: Tensor) -> Tensor:
+        """Logits (T, V) of ``hidden`` (T, D). Raises EngineError where they are not finite."""
+        logits: Tensor = self._model.output(hidden)
+        if not logits.amax().isfinite():
+            raise EngineError(
+                "The model computed numbers that are not finite.", "Its checkpoint is damaged; fetch it again."
+            )
+        return logits
+
+    def _feed(self, ids: list[int], guess: Sequence[int] = (), branches: Branches | None = None) -> Tensor:
+        """Read ``ids`` behind the live ones, which they join, and then ``guess``; all their hidden states, (T, D)."""
+        tokens = torch.tensor([[*ids, *guess]], device=self._weight.device)
+        hidden = self._model.hidden(tokens, self._cache, branches)
+        self._keep(ids)
+        return hidden[0]
+
+    def _keep(self, ids: list[int]) -> None:
+        """The next positions of the cache hold ``ids``, and what is behind them is nothing."""
+        self.live_ids += ids
+        if self._cache:
+            self._cache.length = len(self.live_ids)
+
+    def _score(self, prefix: list[int], wanted: list[list[int]], alternatives: int) -> list[list[TokenScore]]:
+        started = perf_counter()
+        shared, cached = self._rewind(prefix)
+        last = self._prefill(prefix)
+        assert last is not None  # without a hop, nobody can leave
+        scores: list[list[TokenScore]] = []
+        for group in in_groups(wanted, min(CHUNK, self.context - len(prefix))):
+            for ids, states in zip(group, self._behind(len(prefix), [ids[:-1] for ids in group]), strict=True):
+                hidden = torch.cat((last, states))
+                parts = [(ids[i : i + 64], hidden[i : i + 64]) for i in range(0, len(ids), 64)]  # 33 MB of logits each
+                scores.append([s for part, rows in parts for s in score_ids(self._logits(rows), part, alternatives)])
+        self.stats = GenerationStats(
+            prompt_tokens=len(prefix),
+            cached_tokens=cached,
+            prefilled_tokens=len(prefix) - cached,
+            prefill_seconds=perf_counter() - started,
+            restored_tokens=cached - shared,
+        )
+        return scores
+
+    def _behind(self, prefix: int, sequences: list[list[int]]) -> Sequence[Tensor]:
+        """Hidden states (T, D) of each of ``sequences``, all read in one row behind the live ids, and none kept."""
+        lengths = [len(ids) for ids in sequences]
+        if not any(lengths):
+            return [self._weight.new_empty(0, self._weight.shape[1])] * len(lengths)
+        branches = Branches.behind(prefix, lengths, self._weight.device)
+        hidden = self._feed([], [token_id for ids in sequences for token_id in ids], branches)
+        return torch.split(hidden, lengths)
+
+
+def in_groups(sequences: list[list[int]], room: int) -> Iterator[list[list[int]]]:
+    """``sequences`` in order, as many together as have ``room`` ids, less the last of each; at least one."""
+    group, used = list[list[int]](), 0
+    for ids in sequences:
+        if group and used + len(ids) - 1 > room:
+            yield group
+            group, used = [], 0
+        group.append(ids)
+        used += max(0, len(ids) - 1)
+    if group:
+        yield group
 
 
 def pick_device(name: str | None) -> torch.device:
@@ -238,8 +362,6 @@ def default_threads(model: Transformer) -> int:
 
 def engine_error(error: Exception) -> EngineError:
     """``error``, raised by torch, in our words."""
-    if isinstance(error, EngineError):
-        return error
     if isinstance(error, torch.OutOfMemoryError | MemoryError) or "memory" in str(error):
         return EngineError(
             "There is not enough memory for this model and context.",

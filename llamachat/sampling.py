@@ -22,6 +22,8 @@ class SamplingParams:
     seed: int | None = None
     max_tokens: int = 2048
     """Longest single message, in tokens; the context may end it earlier."""
+    logprobs: int = 0
+    """For each id, note how likely it was, and so many of the likeliest in its place; 0 notes nothing."""
 
     def __post_init__(self) -> None:
         checks = {
@@ -30,6 +32,7 @@ class SamplingParams:
             "top_k": (self.top_k >= 0, "0 (off) or more"),
             "min_p": (0.0 <= self.min_p <= 1.0, "between 0 and 1"),
             "max_tokens": (self.max_tokens >= 1, "1 or more"),
+            "logprobs": (0 <= self.logprobs <= 100, "between 0 (off) and 100"),
         }
         for name, (good, range_) in checks.items():
             if not good:
@@ -38,6 +41,16 @@ class SamplingParams:
     def override(self, changes: Mapping[str, Any]) -> "SamplingParams":
         """The same with some fields changed, by name."""
         return replace(self, **changes)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenScore:
+    """How likely an id was to the model itself, before temperature, filters and constraint; natural logarithms."""
+
+    token_id: int
+    logprob: float
+    alternatives: tuple[tuple[int, float], ...] = ()
+    """The likeliest ids in its place and their logarithms, in falling order; it may be among them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +72,10 @@ class GenerationStats:
     """Whether the constraint had to let go, since nothing that it allowed could come next."""
     restored_tokens: int = 0
     """Cached ids whose keys and values were copied back from a branch that had been left."""
+    drafted_tokens: int = 0
+    """Ids that were guessed from what was said before, and verified in one pass with others."""
+    accepted_tokens: int = 0
+    """Those of them that came."""
 
 
 class Constraint(Protocol):

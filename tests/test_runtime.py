@@ -256,3 +256,78 @@ def test_a_device_that_is_not_there(folder: Path) -> None:
     for device in ("meta3", "xpu:99", "cuda:99"):
         with pytest.raises(ConfigError, match=device):
             LlamaRuntime.open(folder, device=device)
+
+
+# -- faults -----------------------------------------------------------------------------------------------------------
+
+
+class Fault:
+    """Raises ``error`` in the model's ``at``-th pass from now on, once, in the engine's thread."""
+
+    def __init__(self, runtime: LlamaRuntime, at: int, error: BaseException) -> None:
+        self.left, self.error = at, error
+        self.hook = runtime._model.layers[1].register_forward_pre_hook(self.count)
+
+    def count(self, *_: object) -> None:
+        self.left -= 1
+        if self.left == 0:
+            self.hook.remove()
+            raise self.error
+
+
+FAULTS = [
+    (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."), "not enough memory"),
+    (MemoryError(), "not enough memory"),
+    (RuntimeError("[enforce fail at alloc_cpu.cpp:114] DefaultCPUAllocator: can't allocate memory"), "not enough mem"),
+    (RuntimeError("CUDA error: device-side assert triggered\nCUDA kernel errors might be …"), "CUDA error"),
+    (RuntimeError(""), "The engine failed: RuntimeError"),
+    (SystemExit(), "The engine was killed"),
+    (KeyboardInterrupt(), "The engine was killed"),
+]
+
+
+@pytest.mark.parametrize(("error", "reason"), FAULTS)
+@pytest.mark.parametrize("at", [1, 2, 9])
+async def test_a_fault_ends_the_turn_and_the_next_one_works(
+    runtime: LlamaRuntime, at: int, error: BaseException, reason: str
+) -> None:
+    expected = await collect(runtime, PROMPT)
+    await collect(runtime, PROMPT[:30])
+    Fault(runtime, at, error)
+    ids = runtime.generate([*PROMPT, 1], GREEDY, ())
+    got = [await anext(ids) for _ in range(at - 1)]
+    with pytest.raises(EngineError, match=reason):
+        await anext(ids)
+    assert len(got) == at - 1  # all that was said before is kept
+    assert runtime.stats.generated_tokens == at - 1
+    assert await collect(runtime, PROMPT) == expected
+    Fault(runtime, 1, error)
+    with pytest.raises(EngineError, match=reason):
+        await runtime.score(PROMPT[:20], [[1, 2]])
+    assert await collect(runtime, PROMPT) == expected
+
+
+async def test_a_fault_ends_only_its_own_turn(runtime: LlamaRuntime) -> None:
+    expected = await collect(runtime, PROMPT)
+    for error in (RuntimeError("broken"), SystemExit()):
+        Fault(runtime, 3, error)
+        results = await asyncio.gather(*(collect(runtime, PROMPT) for _ in range(3)), return_exceptions=True)
+        assert isinstance(results[0], EngineError)
+        assert results[1:] == [expected, expected]
+
+
+async def test_after_a_fault_nothing_of_it_is_reused(runtime: LlamaRuntime) -> None:
+    await collect(runtime, PROMPT)
+    await collect(runtime, PROMPT[:30])
+    Fault(runtime, 1, RuntimeError("broken"))
+    with pytest.raises(EngineError):
+        await collect(runtime, PROMPT)
+    await collect(runtime, PROMPT)
+    assert counts(runtime.stats)[:3] == (len(PROMPT), 0, len(PROMPT))
+
+
+async def test_a_runtime_that_is_closed_says_so(runtime: LlamaRuntime) -> None:
+    await collect(runtime, PROMPT)
+    runtime.close()
+    with pytest.raises(EngineError, match="closed"):
+        await collect(runtime, PROMPT)
