@@ -110,6 +110,15 @@ async def test_what_was_asked_before_is_found_by_ctrl_r():
         await until(pilot, lambda: app.prompt.text == "about llamas")
 
 
+async def test_where_no_editor_can_run_it_is_said_and_the_prompt_stays():
+    app = make_app()
+    async with app.run_test(size=(100, 30)) as pilot:
+        app.prompt.put("draft")
+        await pilot.press("ctrl+g")
+        await until(pilot, lambda: "An editor needs a terminal" in shown(app))
+        assert app.prompt.text == "draft"
+
+
 async def test_settings_open_by_f2_and_one_is_changed():
     app = make_app()
     async with app.run_test(size=(100, 30)) as pilot:

@@ -5,6 +5,7 @@ import pty
 import subprocess
 import sys
 import termios
+from pathlib import Path
 
 import pytest
 from screen import say, shown, status, until
@@ -65,6 +66,28 @@ def test_in_a_terminal_the_first_frame_is_painted_before_the_engine_is_opened():
     assert app.returncode == 0
     assert 0 < output.index(b"sk anything") < output.index(b"ENGINE:False")
     assert b"Traceback" not in output
+
+
+def test_in_a_terminal_the_prompt_is_written_in_an_editor(tmp_path: Path):
+    script = tmp_path / "edit.py"
+    script.write_text("import sys; open(sys.argv[1], 'a').write(' of [all] parts')")
+    terminal, inside = pty.openpty()
+    termios.tcsetwinsize(inside, (24, 80))
+    editor = f"{sys.executable} {script}"
+    environment = {**os.environ, "TERM": "xterm", "VISUAL": editor}
+    command = [sys.executable, "-c", FIRST_FRAME]
+    steps = [(b"No engine today.", b"the sum"), (b"the sum", b"\x07"), (b"of [all] parts", b"\x11")]  # ctrl+g, ctrl+q
+    with subprocess.Popen(command, stdin=inside, stdout=inside, stderr=inside, env=environment) as app:
+        os.close(inside)
+        output = b""
+        while chunk := read(terminal):
+            output += chunk
+            if steps and steps[0][0] in output:
+                os.write(terminal, steps.pop(0)[1])
+                output = b""
+    os.close(terminal)
+    assert app.returncode == 0
+    assert steps == []
 
 
 def read(terminal: int) -> bytes:
