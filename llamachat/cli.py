@@ -259,8 +259,8 @@ def _screen(start: Start, tab: bool = False) -> int:
 
     if not tab and not sys.stdout.isatty():
         raise ConfigError("The chat needs a terminal, and this is a pipe.", "Use -p TEXT, or --plain.")
-    notices = list(start.notices)
-    store = open_store(notices)
+    notices, screens = list(start.notices), list[LlamaChatApp]()
+    store = open_store(notices, lambda trouble: screens[0].tell(trouble) if screens else None)
     workshop = start.workshop()
     path = _path(start.config.chat.model)
     app = LlamaChatApp(
@@ -272,6 +272,7 @@ def _screen(start: Start, tab: bool = False) -> int:
         workshop=workshop,
         notices=[*notices, *workshop.notices],
     )
+    screens.append(app)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # Textual must put the terminal back in order
     app.run()
     if store:
