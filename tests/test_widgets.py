@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.style import Style
 
+from llamachat.chat.commands import NAMES, Completion, complete, read
+from llamachat.chat.settings import Settings
 from llamachat.errors import ConfigError, StorageError
 from llamachat.messages import Dialog, Message, Usage
 from llamachat.sampling import SamplingParams
@@ -18,11 +20,9 @@ from llamachat.threads import in_thread
 from llamachat.tools import Tool, Toolbox, ToolOutput
 from llamachat.widgets.blocks import last_code
 from llamachat.widgets.code import highlight
-from llamachat.chat.commands import NAMES, Completion, complete, read
 from llamachat.widgets.history import History
 from llamachat.widgets.look import Look
 from llamachat.widgets.markdown import MarkdownLines
-from llamachat.chat.settings import Settings
 from llamachat.widgets.status import Status, compose, meter, speed
 from llamachat.widgets.toolcard import readable
 
