@@ -100,7 +100,10 @@ class UiConfig:
         20.0, "Notify at the end of a turn this long, if the terminal is not in front; 0: never."
     )
     shell: bool = _said(False, "Lets !command run in your shell.")
-    thumbnails: bool = _said(True, "Show pictures in the transcript.")
+    pictures: Literal["auto", "kitty", "blocks", "off"] = _said(
+        "auto",
+        "Pictures in the transcript: kitty's protocol (auto: where TERM names kitty or Ghostty), blocks, or none.",
+    )
 
 
 @dataclass(frozen=True, slots=True)

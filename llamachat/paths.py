@@ -64,7 +64,8 @@ def variable(name: str) -> str | None:
 
 def terminal_facts() -> dict[str, str]:
     """What the environment says of the terminal; what it doesn't say is not there."""
-    return {name: os.environ[name] for name in ("TERM", "COLORTERM", "NO_COLOR", "TMUX", "LANG") if name in os.environ}
+    names = ("TERM", "COLORTERM", "NO_COLOR", "TMUX", "STY", "ZELLIJ", "LANG")
+    return {name: os.environ[name] for name in names if name in os.environ}
 
 
 def shell() -> str:

@@ -21,8 +21,8 @@ def png(path: Path, size: tuple[int, int], mode: str = "RGB", colour: object = "
     return str(path)
 
 
-def plotted(*artifacts: Artifact, pictures: bool = True) -> ToolCard:
-    return card(ToolResult(CALL, "completed", artifacts=artifacts), pictures=pictures)
+def plotted(*artifacts: Artifact) -> ToolCard:
+    return card(ToolResult(CALL, "completed", artifacts=artifacts))
 
 
 def test_two_pixels_are_one_cell_and_large_pictures_fit(tmp_path):
@@ -43,8 +43,10 @@ def test_a_transparent_ground_becomes_paper(tmp_path):
 
 def test_pictures_can_be_left_out(tmp_path):
     plot = Artifact("plot.png", "image/png", png(tmp_path / "plot.png", (4, 4)))
-    assert len(plotted(plot).draw(60, Look())) == 5
-    lines = plotted(plot, pictures=False).draw(60, Look())
+    shown = plotted(plot)
+    assert len(shown.draw(60, Look())) == 5
+    shown.gallery = None
+    lines = shown.draw(60, Look())
     assert [line.plain.strip() for line in lines[2:]] == [caption(plot)]
 
 
@@ -57,6 +59,9 @@ def test_a_picture_that_was_drawn_anew_is_shown_anew(tmp_path):
 
 def chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+HOSTILE = ["empty", "text", "torn", "header", "bomb", "large", "no pixels", "wrong", "xbm"]
 
 
 def hostile(folder: Path) -> dict[str, bytes]:
@@ -81,9 +86,7 @@ def hostile(folder: Path) -> dict[str, bytes]:
     }
 
 
-@pytest.mark.parametrize(
-    "name", ["empty", "text", "torn", "header", "bomb", "large", "no pixels", "wrong", "xbm"]
-)  # fmt: skip
+@pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_file_is_one_line(tmp_path, name):
     path = tmp_path / "file.png"
     path.write_bytes(hostile(tmp_path)[name])

@@ -83,9 +83,9 @@ def dialog(turns: int) -> list[View]:
     ]
 
 
-def card(result: ToolResult, *, pictures: bool = True) -> ToolCard:
+def card(result: ToolResult) -> ToolCard:
     """A call that has ended; nobody knows how long it took."""
-    shown = ToolCard(pictures=pictures)
+    shown = ToolCard()
     shown.start(result.call, result.call.name)
     shown.end(result, None)
     return shown

@@ -170,7 +170,7 @@ def _terminal() -> Iterator[Check]:
     elif facts.get("COLORTERM") not in ("truecolor", "24bit"):
         yield Check("colours", "note", "256 or fewer", "Set COLORTERM=truecolor if your terminal can show more.")
     if "TMUX" in facts:
-        hint = "For copying: tmux set -s set-clipboard on. For pictures: tmux set -g allow-passthrough on."
+        hint = "For copying: tmux set -s set-clipboard on. For pictures: allow-passthrough on, ui.pictures kitty."
         yield Check("tmux", "note", "between us and the terminal", hint)
 
 

@@ -1,8 +1,13 @@
-"""Caller: sends codes to the terminal that shows the app, and calls a user who looks elsewhere. Knows no dialog."""
+"""Caller: sends codes to the terminal that shows the app, pictures among them, and calls a user who looks elsewhere.
+Knows no dialog."""
+
+from functools import partial
 
 from textual.app import App
 
 from llamachat.paths import terminal_facts
+from llamachat.widgets.gallery import Gallery, KittyGallery
+from llamachat.widgets.kitty import speaks_kitty
 from llamachat.widgets.terminal import notification_code
 
 
@@ -16,3 +21,16 @@ def call(app: App[None], text: str) -> None:
     """A notification, if the terminal is not in front."""
     if not app.app_focus:
         send(app, notification_code(text, tmux="TMUX" in terminal_facts()))
+
+
+def gallery_of(app: App[None], choice: str) -> Gallery | None:
+    """How ``app`` shows pictures, by the setting ``ui.pictures``.
+
+    Nothing asks the terminal: its answer would delay the first frame, or be taken for keys. A picture's id is told by
+    a colour, so where there are none it is blocks, and in a browser.
+    """
+    colours, facts = app.console.color_system, terminal_facts()
+    able = colours in ("truecolor", "256") and not app.no_color and not app.is_web
+    if able and (choice == "kitty" or (choice == "auto" and speaks_kitty(facts))):
+        return KittyGallery(partial(send, app), many=colours == "truecolor", tmux="TMUX" in facts)
+    return None if choice == "off" else Gallery()

@@ -19,7 +19,9 @@ from textual.scroll_view import ScrollView
 from textual.selection import Selection
 from textual.strip import Strip
 
+from llamachat.widgets.gallery import Gallery
 from llamachat.widgets.heights import Heights
+from llamachat.widgets.kitty import is_cells
 from llamachat.widgets.lines import MEASURE, selected, strip_of
 from llamachat.widgets.look import COMPONENTS, Look, look_of
 from llamachat.widgets.view import View
@@ -66,6 +68,8 @@ class Column(ScrollView, can_focus=True):
         self._wanted: View | None = None
         self.chosen: View | None = None
         """The view that keys act on."""
+        self.gallery: Gallery | None = Gallery()
+        """How pictures of views to come are shown; None: not at all."""
 
     # ── views ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -73,7 +77,7 @@ class Column(ScrollView, can_focus=True):
         """Add ``views`` at the end."""
         for view in views:
             view.place = self._first_place + len(self._views)
-            view.changed = self._note
+            view.changed, view.gallery = self._note, self.gallery
             self._views.append(view)
             self._heights.append(self._height(view))
             if view.key is not None:
@@ -214,11 +218,13 @@ class Column(ScrollView, can_focus=True):
         for i in in_sight:
             self._drawn[self._views[i]] = None
             self._drawn.move_to_end(self._views[i])
-        rows = sum(len(view.lines or ()) for view in self._drawn)
+        rows = sum(view.weight for view in self._drawn)
         while rows > KEPT_ROWS and len(self._drawn) > len(in_sight):
             view = self._drawn.popitem(last=False)[0]
-            rows -= len(view.lines or ())
+            rows -= view.weight
             view.forget()
+            if view.files:
+                self._strips.clear()  # its pictures may come back under other ids
 
     def follow(self) -> None:
         """Go to the end and stay there."""
@@ -241,6 +247,10 @@ class Column(ScrollView, can_focus=True):
         if not self._settling:
             self._follows = new_value >= self.max_scroll_y
             self._settle()
+
+    def on_mount(self) -> None:
+        """A terminal that was lent to another program has lost our pictures."""
+        self.app.app_resume_signal.subscribe(self, lambda app: self.gallery.again() if self.gallery else None)
 
     # ── size and colours ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -324,7 +334,7 @@ class Column(ScrollView, can_focus=True):
                 line = view.lines[row]
         elif view.label:
             line = Text(view.label[: self._width].rjust(self._width), self._look.muted, end="")
-        if span is not None:
+        if span is not None and not is_cells(line):
             line = selected(line, _inside(span), self.selection_style)
         gutter = Strip([Segment(bar, edge), Segment(" " * (GUTTER - 1), base)], GUTTER)
         strip = Strip.join([gutter, strip_of(line, base, self.app.console)])
@@ -349,14 +359,15 @@ class Column(ScrollView, can_focus=True):
                 if (span := selection.get_span(self._key(view, row))) is not None:
                     start, end = _inside(span)
                     line = self._line(view, row - top)
-                    rows.append(line[start : None if end == -1 else end].rstrip())
+                    if not is_cells(line):
+                        rows.append(line.plain[start : None if end == -1 else end].rstrip())
         return ("\n".join(rows).strip("\n"), "\n") if rows else None
 
-    def _line(self, view: View, row: int) -> str:
+    def _line(self, view: View, row: int) -> Text:
         if view.lines is None:  # selected, and since then out of sight for long
             view.render((self._width, self._look))
             self._drawn[view] = None
-        return view.lines[row].plain if view.lines and 0 <= row < len(view.lines) else ""
+        return view.lines[row] if view.lines and 0 <= row < len(view.lines) else Text()
 
     def text_select_all(self) -> None:
         """A double click selects a message, not all of them."""

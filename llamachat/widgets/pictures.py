@@ -1,13 +1,15 @@
-"""Pictures as lines of half blocks, and the caption of any file that a tool made. Knows Pillow; knows no widget.
+"""Pictures as half blocks and as PNG for a terminal, and the caption of any file that a tool made. Knows Pillow; knows
+no widget.
 
 A file is foreign: only common formats are tried, nothing is decoded before its size is known, and what is torn or too
-large gets a sentence in place of a picture. Half blocks need no question to the terminal, which would delay the first
-frame and swallow keys, so they are the same in tmux, over ssh and in a browser.
+large gets a sentence in place of a picture. None of its bytes reach the terminal: what is sent is a PNG of our own.
 """
 
+import io
 import os
 import struct
 import warnings
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,9 +29,24 @@ FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP")
 MOST_BYTES = 32 * 1024 * 1024
 MOST_PIXELS = 16_000_000  # decoding them takes about 0.2 s; a figure of 10 × 8 inches at 300 dpi has 7,200,000
 WIDEST, HIGHEST = 80, 24  # cells and rows
+# Pixels of a cell, about; the terminal scales to its own. So matplotlib's default figure of 640 × 480 stays as it is.
+CELL = (10, 20)
 # What Pillow's decoders raise for torn and hostile files; its UnidentifiedImageError is an OSError.
 TORN = (OSError, ValueError, SyntaxError, EOFError, OverflowError, MemoryError, IndexError, TypeError, struct.error)
 KEPT = 32  # pictures; each is at most 2 × WIDEST × HIGHEST coloured cells
+KEPT_BITMAPS = 8  # each is at most 1.2 MB
+
+Stamp = tuple[int, int]
+"""Time of the last change in ns and bytes: a file that was written anew has another."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bitmap:
+    """A PNG that was made here, and the cells that it fills."""
+
+    png: bytes
+    columns: int
+    rows: int
 
 
 def is_picture(media_type: str) -> bool:
@@ -39,11 +56,23 @@ def is_picture(media_type: str) -> bool:
 
 def picture(path: str, width: int) -> list[Text]:
     """The picture in ``path``, at most ``width`` cells wide; empty if it can't be shown. Without colours it is grey."""
+    version = stamp(path)
+    return list(_drawn(path, version, min(width, WIDEST))) if version else []
+
+
+def bitmap(path: str, width: int) -> Bitmap | None:
+    """The picture in ``path``, at most ``width`` cells wide; None if it can't be shown."""
+    version = stamp(path)
+    return _bitmap(path, version, min(width, WIDEST)) if version else None
+
+
+def stamp(path: str) -> Stamp | None:
+    """Which version of the file ``path`` is there; None if there is none."""
     try:
         stat = os.stat(path)
     except (OSError, ValueError):  # ValueError: a NUL in the path
-        return []
-    return list(_drawn(path, stat.st_mtime_ns, stat.st_size, min(width, WIDEST)))
+        return None
+    return stat.st_mtime_ns, stat.st_size
 
 
 def caption(artifact: Artifact, *, unseen: bool = False) -> str:
@@ -62,32 +91,48 @@ def _readable(size: int) -> str:
 
 
 @lru_cache(KEPT)
-def _drawn(path: str, changed: int, size: int, width: int) -> tuple[Text, ...]:
-    """The lines; ``changed`` and ``size`` are there so that a file that was written anew is drawn anew."""
+def _drawn(path: str, version: Stamp, width: int) -> tuple[Text, ...]:
+    """Two pixels of the image are one cell; a cell is about twice as high as it is wide."""
+    image = _scaled(path, version[1], width, 2 * HIGHEST)
+    return _half_blocks(image) if image else ()
+
+
+@lru_cache(KEPT_BITMAPS)
+def _bitmap(path: str, version: Stamp, width: int) -> Bitmap | None:
+    image = _scaled(path, version[1], width * CELL[0], HIGHEST * CELL[1])
+    if image is None:
+        return None
+    coded = io.BytesIO()
+    image.save(coded, "PNG", compress_level=2)
+    return Bitmap(coded.getvalue(), -(-image.width // CELL[0]), -(-image.height // CELL[1]))
+
+
+def _scaled(path: str, size: int, width: int, height: int) -> "Image | None":
+    """The picture in a file of ``size`` bytes, at most ``width`` × ``height`` pixels large; None if it isn't one."""
     from PIL import Image
 
     if size > MOST_BYTES or not Path(path).is_file():
-        return ()
+        return None
     try:
         with warnings.catch_warnings(action="error"), Image.open(path, formats=FORMATS) as image:
             if image.width * image.height > MOST_PIXELS or not image.width or not image.height:
-                return ()
-            return _half_blocks(_scaled(image, width))
+                return None
+            return _on_paper(image, min(width / image.width, height / image.height, 1.0))
     except (*TORN, Image.DecompressionBombError, Warning):
-        return ()
+        return None
 
 
-def _scaled(image: "Image", width: int) -> "Image":
-    """Two pixels of the result are one cell; a cell is about twice as high as it is wide. Never larger than it was."""
-    scale = min(width / image.width, 2 * HIGHEST / image.height, 1.0)
+def _on_paper(image: "Image", scale: float) -> "Image":
+    """The pixels of ``image`` and nothing else that it carries: Pillow would write its colour profile into our PNG."""
+    from PIL import Image
+
     size = max(1, round(image.width * scale)), max(2, round(image.height * scale))
     if image.mode not in ("RGB", "RGBA", "L", "LA"):
         image = image.convert("RGBA")
     scaled = image.resize(size, reducing_gap=2.0).convert("RGBA")
-    paper = scaled.copy()
-    paper.paste("white", (0, 0, *size))
-    paper.alpha_composite(scaled)  # figures with a transparent ground are made for white paper
-    return paper.convert("RGB")
+    paper = Image.new("RGB", size, "white")  # figures with a transparent ground are made for white paper
+    paper.paste(scaled, mask=scaled.getchannel("A"))
+    return paper
 
 
 def _half_blocks(image: "Image") -> tuple[Text, ...]:

@@ -10,7 +10,7 @@ from llamachat.messages import Artifact, ToolCall, ToolResult
 from llamachat.visible import visible
 from llamachat.widgets.code import highlight
 from llamachat.widgets.look import Look
-from llamachat.widgets.pictures import caption, is_picture, picture
+from llamachat.widgets.pictures import caption, is_picture
 from llamachat.widgets.view import View, clip, folded, rows_of
 from llamachat.widgets.wrap import fold, prefixed, wrap
 
@@ -21,12 +21,10 @@ _STREAM = re.compile(r"\[(stdout|stderr)\]\n?(.*?)\n?\[/\1\]", re.DOTALL)
 
 
 class ToolCard(View):
-    """A call and its result. ``write`` shows a call that the model is still writing. Without ``pictures``, files are
-    only named."""
+    """A call and its result. ``write`` shows a call that the model is still writing."""
 
-    def __init__(self, key: Hashable = None, *, pictures: bool = True) -> None:
+    def __init__(self, key: Hashable = None) -> None:
         super().__init__(key)
-        self._pictures = pictures
         self._draft = ""
         self._title = ""
         self._call: ToolCall | None = None
@@ -95,6 +93,20 @@ class ToolCard(View):
         """A picture and its caption stand for the file."""
         return self._file_rows.get(y, "")
 
+    @property
+    def weight(self) -> int:
+        """A row of a picture is 80 coloured cells, or some 50 kB in the terminal."""
+        return super().weight + 7 * len(self._file_rows)
+
+    def forget(self) -> None:
+        """The pictures, too."""
+        super().forget()
+        self._take_down()
+
+    def _take_down(self) -> None:
+        if self.gallery:
+            self.gallery.take_down(self)
+
     def guess(self, width: int) -> int:
         """Folded, both parts are short."""
         parts = [rows_of(part, width) for part in (self.code, self._output) if part]
@@ -108,6 +120,7 @@ class ToolCard(View):
         indent = Text("  ")
         body = [*self._code_rows(inner, look), *self._output_rows(inner, look)]
         lines = [self._head(look), *prefixed(body, indent, indent)]
+        self._take_down()
         self._file_rows = {}
         for artifact in self._artifacts:
             rows = prefixed(self._file(artifact, inner, look), indent, indent)
@@ -141,9 +154,9 @@ class ToolCard(View):
 
     def _file(self, artifact: Artifact, width: int, look: Look) -> list[Text]:
         """The picture, if it is one, and the caption."""
-        wanted = self._pictures and is_picture(artifact.media_type)
-        rows = picture(artifact.path, width) if wanted else []
-        unseen = wanted and not rows
+        gallery = self.gallery if is_picture(artifact.media_type) else None
+        rows = gallery.hang(self, artifact.path, width) if gallery else []
+        unseen = gallery is not None and not rows
         return [*rows, *wrap(Text(caption(artifact, unseen=unseen), look.muted, end=""), width)]
 
 

@@ -57,10 +57,8 @@ class Transcript(Column, inherit_bindings=False):
             super().__init__()
             self.path = path
 
-    def __init__(self, *, pictures: bool = True) -> None:
+    def __init__(self) -> None:
         super().__init__(id="transcript")
-        self.pictures = pictures
-        """Whether cards to come show pictures."""
         self._reply: ReplyView | None = None
         self._card: ToolCard | None = None
 
@@ -128,7 +126,7 @@ class Transcript(Column, inherit_bindings=False):
 
     def _open_card(self) -> ToolCard:
         if self._card is None:
-            self._card = ToolCard(pictures=self.pictures)
+            self._card = ToolCard()
             self.put(self._card)
         return self._card
 

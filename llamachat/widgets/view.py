@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from rich.text import Text
 
+from llamachat.widgets.gallery import Gallery
 from llamachat.widgets.look import Look
 
 MORE = "… "
@@ -27,6 +28,8 @@ class View(ABC):
         self.key = key
         self.place = 0
         """Grows from message to message; the transcript sets it."""
+        self.gallery: Gallery | None = Gallery()
+        """How its pictures are shown; None: not at all. The transcript sets it."""
         self.lines: list[Text] | None = None
         """None: not drawn."""
         self.fit: Fit | None = None
@@ -105,6 +108,11 @@ class View(ABC):
     def height(self, width: int) -> int:
         """Lines that are there, or that will be about there."""
         return len(self.lines) if self.lines is not None else self.guess(width) + bool(self._mark)
+
+    @property
+    def weight(self) -> int:
+        """What its lines cost in memory, in lines of text."""
+        return len(self.lines or ())
 
     def render(self, fit: Fit) -> int:
         """Draw anew. Returns the first line that is not what it was."""
