@@ -5,13 +5,18 @@ import struct
 from pathlib import Path
 from typing import Any
 
+import gguf
 import llama_models.llama3
+import numpy as np
 import pytest
 import torch
+from gguf import GGMLQuantizationType as Kind
 from tiny_gguf import save_gguf
 from tiny_llama import SHAPES, V, logits_agree, reference, rope, save_huggingface
 
 from llamachat.checkpoints import open_checkpoint
+from llamachat.checkpoints.ggml import unpack
+from llamachat.checkpoints.gguf_file import TensorPlace
 from llamachat.checkpoints.vocabulary import byte_alphabet
 from llamachat.errors import CheckpointError
 from llamachat.model import RopeScaling
@@ -46,6 +51,17 @@ def test_every_kind_gives_the_logits_of_transformers(kind: str, tmp_path: Path) 
     model = reference(**ROWS_OF_BLOCKS)
     file = save_gguf(model, tmp_path / "tiny.gguf", kind, output="Q6_K" if kind.endswith("_K") else "")
     logits_agree(file, model)
+
+
+@pytest.mark.parametrize("kind", ["Q8_0", "Q4_0", "Q4_K", "Q6_K"])
+def test_blocks_of_any_bytes_give_the_numbers_of_the_library(kind: str) -> None:
+    block, size = gguf.GGML_QUANT_SIZES[Kind[kind]]
+    packed = torch.randint(0, 256, (100, 2 * size), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    found = unpack(packed.flatten(), TensorPlace((100, 2 * block), Kind[kind], 0, packed.numel()), "cpu", torch.float32)
+    with np.errstate(all="ignore"):
+        expected = torch.from_numpy(gguf.quants.dequantize(packed.numpy(), Kind[kind]))
+    assert found.std().isnan()  # some scales are not finite
+    assert torch.equal(found.view(torch.int32)[found.isfinite()], expected.view(torch.int32)[expected.isfinite()])
 
 
 @pytest.mark.parametrize("shape", SHAPES)

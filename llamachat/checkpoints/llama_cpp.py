@@ -67,7 +67,7 @@ class GGUFWeights:
             data = map_file(file)
             for name, (where, place) in self.tensors.items():
                 if where == file:
-                    yield name, unpack(data, place, dtype).to(device)
+                    yield name, unpack(data, place, device, dtype)
 
 
 def read_folder(folder: Path, files: list[Path]) -> Checkpoint:
@@ -180,7 +180,7 @@ def _rope_scaling(
     path, place = frequencies
     if place.shape != (width // 2,) or width > 2**16 or kind_name(place) != "F32":
         raise metadata.wrong(f"{FREQUENCIES} is {list(place.shape)} {kind_name(place)}, not {[width // 2]} F32")
-    divisors = unpack(map_file(path), place, torch.float32)
+    divisors = unpack(map_file(path), place, "cpu", torch.float32)
     if bool((divisors == 1).all()):
         return None
     plain = 1.0 / theta ** (torch.arange(0, width, 2).float() / width)
