@@ -1,0 +1,255 @@
+"""``llamachat bench decode|prefill|turn``: how fast ids come, beside transformers with the same weights.
+
+Both engines take turns in one process, with equal threads and ids streamed out one by one; a ratio is the median over
+the rounds, so that a machine that is busy with other work slows both. Knows engines; knows no tokens' meaning.
+"""
+
+import asyncio
+import json
+import os
+import platform
+import statistics
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
+from importlib.util import find_spec
+from time import perf_counter
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from llamachat.errors import ConfigError, EngineError, LlamaChatError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from llamachat.doors.bench_peers import Peer
+    from llamachat.runtime import LlamaRuntime
+
+Shape = Annotated[str, typer.Option(help="Random weights of this size: nano, 1b, 3b, 8b or 70b.")]
+Device = Annotated[str | None, typer.Option(help="cpu or cuda; by default cuda if there is one.")]
+Dtype = Annotated[str | None, typer.Option(help="float32 or bfloat16.")]
+Threads = Annotated[int, typer.Option(min=1, help="Threads of both engines, on the CPU.")]
+Rounds = Annotated[int, typer.Option(min=1, max=1000, help="How often each engine has its turn.")]
+PeerName = Annotated[str, typer.Option("--peer", help="transformers or none.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object in place of the table.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """What a person sees of one generation: seconds to its first id, and ids a second behind that."""
+
+    first: float
+    rate: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of the report; medians. ``ratio`` says how many times better than the peer we are."""
+
+    name: str
+    ours: float
+    unit: str
+    theirs: float | None = None
+    ratio: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """Two engines with the same weights, and how often they are compared."""
+
+    ours: "LlamaRuntime"
+    theirs: "Peer | None"
+    rounds: int
+
+    def decode(self, context: int, tokens: int) -> Iterator[Row]:
+        """Ids a second behind a prompt of ``context`` ids, without guesses; then with guesses beside without: on text
+        that repeats nothing, drawn at temperature 1, and on a loop, which greedy decoding of random weights runs in."""
+        self.ours.speculative = False
+        yield from self._compare("decode, plain", "tok/s", [prompt(context, i) for i in range(self.rounds)], tokens)
+        for name, temperature in (("free text", 1.0), ("a loop", 0.0)):
+            pairs = []
+            for i in range(self.rounds):
+                rates = {}
+                for on in (True, False) if i % 2 else (False, True):
+                    self.ours.speculative = on
+                    rates[on] = self._time([7] * context, tokens, temperature).rate
+                pairs.append((rates[True], rates[False]))
+            guessed, plain = (statistics.median(side) for side in zip(*pairs, strict=True))
+            ratio = statistics.median(a / b for a, b in pairs)
+            yield Row(f"decode with guesses, {name} (peer: without)", guessed, "tok/s", plain, ratio)
+
+    def prefill(self, context: int) -> Iterator[Row]:
+        """Seconds to the first id of prompts of ``context`` ids that share nothing."""
+        prompts = [prompt(context, i) for i in range(self.rounds)]
+        yield from self._compare(f"first id, {context:,} new", "ms", prompts, 1)
+
+    def turn(self, context: int, new: int) -> Iterator[Row]:
+        """Seconds to the first id when ``new`` ids follow ``context`` ids that were read: a tool step, and a switch
+        back to a branch that was left. transformers' generate() reads all of them."""
+        base = prompt(context, 1)
+        for name, other in (("tool step", base), ("switch back", prompt(context, 2))):
+            self._time(base, 1)
+            self._time(other, 1)
+            prompts = [[*base, *prompt(new, 10 + i)] for i in range(self.rounds)]
+            yield from self._compare(f"first id, {name}, {context:,} cached + {new} new", "ms", prompts, 1, other)
+
+    def _compare(
+        self, name: str, unit: str, prompts: Sequence[list[int]], tokens: int, before: list[int] | None = None
+    ) -> Iterator[Row]:
+        """Both in turns; ``before`` is what the dialog was at before each of the prompts, not timed."""
+        found: list[tuple[float, float | None]] = []
+        for i, ids in enumerate(prompts):
+            theirs = self.theirs.time(ids, tokens) if self.theirs and i % 2 else None
+            if before:
+                self._time(before, 1)
+            ours = self._time(ids, tokens)
+            theirs = theirs or (self.theirs.time(ids, tokens) if self.theirs else None)
+            found.append((_figure(ours, unit), _figure(theirs, unit) if theirs else None))
+        ours_all, theirs_all = [a for a, _ in found], [b for _, b in found if b is not None]
+        if not theirs_all:
+            yield Row(name, statistics.median(ours_all), unit)
+            return
+        ratios = [b / a if unit == "ms" else a / b for a, b in zip(ours_all, theirs_all, strict=True)]
+        yield Row(name, statistics.median(ours_all), unit, statistics.median(theirs_all), statistics.median(ratios))
+
+    def _time(self, ids: list[int], tokens: int, temperature: float = 0.0) -> Timing:
+        return asyncio.run(time_ours(self.ours, ids, tokens, temperature))
+
+
+async def time_ours(runtime: "LlamaRuntime", ids: list[int], tokens: int, temperature: float = 0.0) -> Timing:
+    """One generation, as it comes through asyncio."""
+    from llamachat.sampling import SamplingParams
+
+    start, times = perf_counter(), list[float]()
+    async for _ in runtime.generate(ids, SamplingParams(temperature, 1.0, seed=1, max_tokens=tokens), ()):
+        times.append(perf_counter())
+    return timing(start, times)
+
+
+def timing(start: float, times: Sequence[float]) -> Timing:
+    """From when it was asked for, and when each id came."""
+    return Timing(times[0] - start, (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else 0.0)
+
+
+def prompt(length: int, seed: int) -> list[int]:
+    """Random ids that every shape has; prompts of different seeds differ from their first id on."""
+    import random
+
+    draw = random.Random(seed)
+    return [100 + seed, *(draw.randrange(2000) for _ in range(length - 1))]
+
+
+def _figure(timing: Timing, unit: str) -> float:
+    return 1000 * timing.first if unit == "ms" else timing.rate
+
+
+def decode(  # noqa: PLR0913 they are options
+    shape: Shape = "nano",
+    device: Device = None,
+    dtype: Dtype = None,
+    threads: Threads = 1,
+    rounds: Rounds = 5,
+    peer: PeerName = "transformers",
+    context: Annotated[int, typer.Option(min=8, help="Ids before.")] = 128,
+    tokens: Annotated[int, typer.Option(min=2, help="Ids that are generated.")] = 128,
+    as_json: Json = False,
+) -> None:
+    """Ids a second, streamed."""
+    with_bench(Setup(shape, device, dtype, threads, rounds, peer, context + tokens), as_json, "decode", context, tokens)
+
+
+def prefill(
+    shape: Shape = "nano",
+    device: Device = None,
+    dtype: Dtype = None,
+    threads: Threads = 1,
+    rounds: Rounds = 5,
+    peer: PeerName = "transformers",
+    context: Annotated[int, typer.Option(min=8, help="Ids of the prompt.")] = 1024,
+    as_json: Json = False,
+) -> None:
+    """Time to the first id of a prompt that is new."""
+    with_bench(Setup(shape, device, dtype, threads, rounds, peer, context + 1), as_json, "prefill", context)
+
+
+def turn(  # noqa: PLR0913 they are options
+    shape: Shape = "nano",
+    device: Device = None,
+    dtype: Dtype = None,
+    threads: Threads = 1,
+    rounds: Rounds = 5,
+    peer: PeerName = "transformers",
+    context: Annotated[int, typer.Option(min=8, help="Ids that were read before.")] = 1024,
+    new: Annotated[int, typer.Option(min=1, help="Ids behind them.")] = 64,
+    as_json: Json = False,
+) -> None:
+    """Time to the first id when a dialog goes on, and when it goes back to a branch."""
+    with_bench(Setup(shape, device, dtype, threads, rounds, peer, context + new + 1), as_json, "turn", context, new)
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What is measured, as the options say."""
+
+    shape: str
+    device: str | None
+    dtype: str | None
+    threads: int
+    rounds: int
+    peer: str
+    positions: int
+
+
+def with_bench(setup: Setup, as_json: bool, what: str, *sizes: int) -> None:
+    """Measure and print; an error of ours is one line and exit code 2."""
+    try:
+        rows, where = measure(setup, what, *sizes)
+    except LlamaChatError as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(2) from error
+    if as_json:
+        print(json.dumps({"setup": asdict(setup), "where": where, "rows": [asdict(row) for row in rows]}))
+    else:
+        from rich.console import Console
+
+        Console().print(report(rows, f"{what} · {setup.shape} · {where}"))
+
+
+def measure(setup: Setup, what: str, *sizes: int) -> tuple[list[Row], str]:
+    """The rows, and where they were measured. Raises ConfigError, EngineError."""
+    if setup.peer not in ("transformers", "none"):
+        raise ConfigError(f"There is no peer called {setup.peer!r}.", "Choose transformers or none.")
+    from llamachat.doors.bench_peers import Peer, peak_memory, random_model, runtime_of
+
+    try:
+        model = random_model(setup.shape, setup.device, setup.dtype, setup.positions + 8)
+        ours = runtime_of(model, setup.threads)
+        asyncio.run(time_ours(ours, prompt(sizes[0], 0), 4))
+        rows = [Row("peak memory, ours alone", peak_memory(model) / 2**20, "MiB")]
+        theirs = Peer(model, setup.threads) if setup.peer != "none" and find_spec("transformers") else None
+        if theirs:
+            theirs.time(prompt(sizes[0], 0), 4)
+        rows += getattr(Bench(ours, theirs, setup.rounds), what)(*sizes)
+    except (RuntimeError, MemoryError) as error:
+        raise EngineError(f"The engine failed: {error}", "Choose a smaller shape.") from error
+    ours.close()
+    weight = model.output.weight
+    load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "?"
+    machine = f"{setup.threads} threads of {os.cpu_count()} cores, load {load}, Python {platform.python_version()}"
+    return rows, f"{str(weight.dtype).removeprefix('torch.')} on {weight.device} · {machine} · {date.today()}"
+
+
+def report(rows: Sequence[Row], title: str) -> "Table":
+    """The rows for people."""
+    from rich.table import Table
+
+    table = Table(title=title)
+    for name in ("", "llamachat", "peer", "ratio"):
+        table.add_column(name, justify="right" if name else "left")
+    for row in rows:
+        theirs = "" if row.theirs is None else f"{row.theirs:,.1f} {row.unit}"
+        ratio = "" if row.ratio is None else f"{row.ratio:,.2f} ×"
+        table.add_row(row.name, f"{row.ours:,.1f} {row.unit}", theirs, ratio)
+    return table

@@ -1,0 +1,76 @@
+"""llamachat bench decode|prefill|turn: both engines compute the same, and every row is there."""
+
+import json
+
+import pytest
+import torch
+import typer
+from typer.testing import CliRunner
+
+from llamachat.doors import bench_peers, bench_runtime
+from llamachat.model import ModelConfig, RopeScaling
+
+TINY = ModelConfig(64, 2, 4, 2, 96, 2200, 64, rope_scaling=RopeScaling(8.0, original_context=16))
+
+app = typer.Typer()
+app.command()(bench_runtime.decode)
+app.command()(bench_runtime.prefill)
+app.command()(bench_runtime.turn)
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(bench_peers.SHAPES, "tiny", lambda context: TINY)
+
+
+def test_the_peer_computes_what_we_compute() -> None:
+    model, ids = bench_peers.random_model("tiny", "cpu", "float32", 64), bench_runtime.prompt(50, 3)
+    for name, weight in model.named_parameters():
+        weight *= 10 if "wq" in name or "wk" in name else 5 if "norm" not in name else 1
+    expected = model(torch.tensor([ids]))[0]
+    assert expected.std() > 0.1
+    found = bench_peers.Peer(model, 1).logits(ids)
+    assert (found - expected).norm() / expected.norm() < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("what", "sizes", "rows"),
+    [
+        ("decode", ["--context", "16", "--tokens", "8"], 3),
+        ("prefill", ["--context", "32"], 1),
+        ("turn", ["--context", "32", "--new", "4"], 2),
+    ],
+)
+def test_each_measures_both(what: str, sizes: list[str], rows: int) -> None:
+    options = [what, "--shape", "tiny", "--device", "cpu", "--dtype", "float32", "--rounds", "2", *sizes]
+    done = CliRunner().invoke(app, [*options, "--json"])
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)["rows"]
+    assert len(found) == rows + 1  # and the memory
+    assert all(row["ours"] > 0 for row in found)
+    assert all(row["ratio"] > 0 and row["theirs"] > 0 for row in found[1:])
+    alone = CliRunner().invoke(app, [*options, "--peer", "none"])
+    assert alone.exit_code == 0
+    assert found[1]["name"][:8] in alone.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--shape", "9b"], "no shape called '9b'"),
+        (["--shape", "tiny", "--peer", "them"], "no peer called 'them'"),
+        (["--shape", "tiny", "--dtype", "int3"], "dtype is int3"),
+        (["--shape", "tiny", "--device", "cuda:77"], "cuda:77"),
+    ],
+)
+def test_what_can_not_be_measured(options: list[str], reason: str) -> None:
+    done = CliRunner().invoke(app, ["prefill", "--context", "32", *options])
+    assert done.exit_code == 2
+    assert reason in done.stderr
+
+
+def test_a_shape_that_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench_peers, "free_memory", lambda device: 10**9)
+    done = CliRunner().invoke(app, ["decode", "--shape", "8b", "--device", "cpu"])
+    assert done.exit_code == 2
+    assert "takes 15.0 GiB, and 0.9 GiB are free" in done.stderr
