@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from oracle import Gambler, oracle
 from pydantic import TypeAdapter
+from typer.testing import CliRunner
 
+from llamachat.cli import app
 from llamachat.doors.eval import chosen, conduct, load
 from llamachat.errors import ConfigError, EngineError, StorageError
 from llamachat.evaluation.matching import contains, same
@@ -345,3 +347,18 @@ def test_the_report_names_what_failed(capsys: pytest.CaptureFixture[str]) -> Non
     assert "look               1/2   50.0%   9% … 91%\n" in out
     assert "macro average            50.0%\n" in out
     assert "b␛[0m: answer_any" in out
+
+
+def test_the_embedded_model_is_evaluated(tmp_path: Path) -> None:
+    """Through the command line: nano, the real python, a generated split, trajectories."""
+    file = tmp_path / "tasks.jsonl"
+    turn = {"user": "What is 173 * 29?", "expect": {"answer_any": ["5017"], "calls": [{"name": "python"}]}}
+    file.write_text(json.dumps({"id": "a", "category": "python_arith", "tools": ["python"], "turns": [turn]}))
+    runner = CliRunner()
+    done = runner.invoke(app, ["eval", str(file), "--output", "json", "--jobs", "2", "--trajectories", str(tmp_path)])
+    assert (done.exit_code, json.loads(done.stdout)["macro"]) == (0, 1.0)
+    assert "one by one" in done.stderr
+    assert [event.kind for event in recorded(tmp_path / "a.jsonl")][-1] == "turn_end"
+    done = runner.invoke(app, ["eval", "--split", "unseen-both", "--count", "26", "--category", "smalltalk_knowledge"])
+    assert done.exit_code == 0
+    assert "smalltalk_knowledge" in done.stdout

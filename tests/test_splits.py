@@ -20,7 +20,7 @@ from llamachat.training.strict import StrictDraw, names_of, spoken
 from llamachat.training.words import CLOSED, held_out, kinds
 
 COUNT = 130
-TRAINED = 2500
+TRAINED = 1500
 
 
 @cache

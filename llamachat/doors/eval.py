@@ -108,6 +108,8 @@ def conduct(
     from llamachat.evaluation import run
     from llamachat.evaluation.report import Report
 
+    if run.places(runtime, settings.jobs) < settings.jobs:
+        typer.echo(f"{runtime.name} answers one prompt after another: tasks are held one by one.", err=True)
     outcomes: list[Outcome] = []
     console = Console(stderr=True)
     code = 0

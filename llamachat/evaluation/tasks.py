@@ -16,7 +16,8 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from llamachat.errors import ConfigError
 
-_STRICT = ConfigDict(extra="forbid", strict=True)  # an expectation with a slip in its name must not hold by itself
+_STRICT = ConfigDict(strict=True)
+_CLOSED = ConfigDict(strict=True, extra="forbid")  # an expectation with a slip in its name must not hold by itself
 BUILTIN = ("python", "search")
 
 
@@ -42,7 +43,7 @@ class Expect:
     no_call: bool = False
     max_words: int | None = None
     regex: str | None = None
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = _CLOSED
 
 
 @dataclass(frozen=True, slots=True)

@@ -218,27 +218,28 @@ _SIZES = {
 
 
 def widened(maker: Callable[[StrictDraw], task.Task], *, ordered: bool = False) -> Maker:
-    """The tasks of ``maker`` among 8 to 12 functions, each with 3 to 6 more parameters that nobody asks for."""
+    """The tasks of ``maker`` among 6 to 8 functions, each with 1 to 3 more parameters that nobody asks for; one has 5
+    or more. Training offers at most 4 functions, of at most 3 parameters."""
 
     def make(draw: StrictDraw) -> Task | None:
         made = maker(draw)
         if len(made.turns) > 1 or not made.turns[0].steps:
             return None
         known = {spec.name for spec in made.functions} | {spec.description for spec in made.functions}
-        extra = [o.spec for o in gen_functions.offered_with(draw, gen_functions.draw_intent(draw), 7)[1]]
+        extra = [o.spec for o in gen_functions.offered_with(draw, gen_functions.draw_intent(draw), 4)[1]]
         extra = [spec for spec in extra if not {spec.name, spec.description} & known]
         specs = [_wide(draw, spec) for spec in (*made.functions, *extra)]
         draw.random.shuffle(specs)
         names = {spec.name for spec in specs}
-        whole = replace(made, functions=tuple(specs))
-        return examined(whole, ordered=ordered) if 8 <= len(names) == len(specs) <= 12 else None
+        large = max(len(spec.parameters["properties"]) for spec in specs) >= 5 and 6 <= len(names) == len(specs) <= 8
+        return examined(replace(made, functions=tuple(specs)), ordered=ordered) if large else None
 
     return make
 
 
 def _wide(draw: StrictDraw, spec: FunctionSpec) -> FunctionSpec:
     properties = dict(spec.parameters["properties"])
-    for name in draw.some(tuple(_SIZES), draw.integer(3, 6)):
+    for name in draw.some(tuple(_SIZES), draw.integer(1, 3)):
         kind, about = _SIZES[name]
         properties.setdefault(name, {"type": kind, "description": about})
     return replace(spec, parameters={**spec.parameters, "properties": properties})

@@ -54,12 +54,15 @@ class StrictDraw(Draw):
 
     def phrase(self, phrasings: Sequence[str], **slots: object) -> str:
         """As in Draw, but never of the other split. What training has no other words for, training says."""
-        texts = [expand(self.random, self.random.choice(phrasings)) for _ in range(_TRIES)]
-        held = [text for text in texts if held_out(text)]
-        seen = [text for text in texts if not held_out(text)]
-        fit = held if self.split == "val" and seen else seen
-        self.spoiled |= not fit or (self.split == "val" and not held)
-        text = (fit or texts)[0]
+        held = seen = ""
+        for _ in range(_TRIES):
+            text = expand(self.random, self.random.choice(phrasings))
+            held, seen = (held or text, seen) if held_out(text) else (held, seen or text)
+            if seen and (held or self.split == "train"):
+                break
+        text = held if self.split == "val" else seen
+        self.spoiled |= not (seen and text)
+        text = text or held or seen
         self.phrasings.add(text)
         said = text.format(**slots) if slots else text
         if phrasings is phrases.lines("orders"):
@@ -69,19 +72,22 @@ class StrictDraw(Draw):
 
 @cache
 def names_of(kind: str, split: Split) -> tuple[str, ...]:
-    """The words of list ``kind`` that belong to the split; those of val are none that a table of phrasings uses."""
+    """The words of list ``kind`` that belong to the split; those of val are none that dialogs are written in."""
     words = split_of(kind, split)
-    return (
-        words if split == "train" or kind in CLOSED else tuple(word for word in words if word.lower() not in spoken())
-    )
+    if split == "train" or kind in CLOSED:
+        return words
+    return tuple(word for word in words if word.lower() not in spoken())
+
+
+_IN_CODE = "brave_search Echo recent default stdout"  # of the wire format, and of phrasings that no table holds
 
 
 @cache
 def spoken() -> frozenset[str]:
-    """The words, in lower case, that training dialogs are written in whatever is drawn: of tables and of our code."""
-    tables = [file for file in phrases.FOLDER.glob("*.txt") if file.stem not in ("words", "pieces")]
-    plain = (file.read_text(encoding="utf-8") for file in (*tables, *phrases.FOLDER.parent.glob("*.py")))
+    """The words, in lower case, that training dialogs are written in, whatever is drawn."""
+    tables = (file for file in phrases.FOLDER.glob("*.txt") if file.stem not in ("words", "pieces"))
+    plain = (file.read_text(encoding="utf-8") for file in tables)
     closed = (phrases.mapping("words")[kind] for kind in CLOSED)
     plurals = (f"{noun}s" for noun in phrases.mapping("words")["noun"].split())
-    text = " ".join((*plain, *closed, *plurals)).lower()
+    text = " ".join((*plain, *closed, *plurals, _IN_CODE)).lower()
     return frozenset("".join(char if char.isalpha() else " " for char in text).split())
