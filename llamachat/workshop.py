@@ -88,8 +88,8 @@ async def open_workshop(config: Config, notice: Callable[[str], None]) -> AsyncI
 
 
 def _search(config: Config) -> list[Tool]:
-    from llamachat.tools.search.providers import SearchSettings, make_provider
     from llamachat.tools.search import search_tool
+    from llamachat.tools.search.providers import SearchSettings, make_provider
 
     wanted = config.search
     folder = Path(wanted.folder).expanduser() if wanted.folder else None

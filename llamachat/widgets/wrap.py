@@ -18,10 +18,7 @@ def wrap(text: Text, width: int) -> list[Text]:
 def fold(line: Text, width: int) -> list[Text]:
     """One line of code in rows of ``width`` cells, broken anywhere, each filled up so that its background shows."""
     width = max(width, 1)
-    if line.plain.isascii():
-        offsets = list(range(width, len(line.plain), width))
-    else:
-        offsets = _cuts(line.plain, width)
+    offsets = list(range(width, len(line.plain), width)) if line.plain.isascii() else _cuts(line.plain, width)
     rows = list(line.divide(offsets)) if offsets else [line.copy()]
     for row in rows:
         row.pad_right(width - row.cell_len)
