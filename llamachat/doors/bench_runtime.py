@@ -92,7 +92,8 @@ class Bench:
         for name, other in (("tool step", base), ("switch back", prompt(context, 2))):
             self._time(base, 1)
             self._time(other, 1)
-            prompts = [[*base, *prompt(new, 10 + i)] for i in range(self.rounds)]
+            seeds = range(10, 10 + self.rounds) if other is base else range(2000, 2000 + self.rounds)  # new each time
+            prompts = [[*base, *prompt(new, seed)] for seed in seeds]
             yield from self._compare(f"first id, {name}, {context:,} cached + {new} new", "ms", prompts, 1, other)
 
     def _compare(
@@ -138,7 +139,7 @@ def prompt(length: int, seed: int) -> list[int]:
     import random
 
     draw = random.Random(seed)
-    return [100 + seed, *(draw.randrange(2000) for _ in range(length - 1))]
+    return [100 + seed % 2000, *(draw.randrange(2000) for _ in range(length - 1))]
 
 
 def _figure(timing: Timing, unit: str) -> float:
