@@ -4,6 +4,7 @@ Not a ThreadPoolExecutor: it would pass a SystemExit on to the chat, and if its 
 """
 
 import asyncio
+import atexit
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -33,6 +34,7 @@ class EngineThread:
             if self._thread is None or not self._thread.is_alive():
                 self._thread = Thread(target=self._run, name="llamachat-engine", daemon=True)
                 self._thread.start()
+                atexit.register(self.close)  # a thread that the interpreter ends inside of torch ends in a crash
             self._work.put((work, future))
         return future
 
@@ -46,6 +48,7 @@ class EngineThread:
             self._work.put(None)
         if self._thread:
             self._thread.join()
+        atexit.unregister(self.close)
 
     def _run(self) -> None:
         self._prepare()

@@ -1,6 +1,8 @@
 """The engine's thread: in order, one at a time, and nothing that ends in it ends the chat."""
 
 import ctypes
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -67,3 +69,12 @@ def test_closing_drops_what_waits_and_refuses_more(engine: EngineThread) -> None
     assert waiting.cancelled()
     with pytest.raises(EngineError, match="closed"):
         engine.submit(lambda: 1)
+
+
+def test_the_program_ends_when_the_work_does_though_nobody_closes() -> None:
+    code = (
+        "import threading, time; from llamachat.engine import EngineThread; begun = threading.Event()\n"
+        "EngineThread(lambda: None).submit(lambda: (begun.set(), time.sleep(0.3), print('done'))); begun.wait()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
