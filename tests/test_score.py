@@ -47,7 +47,8 @@ def compare(scores: Sequence[TokenScore], ids: Sequence[int], expected: Tensor, 
         assert [i for i, _ in score.alternatives] == best.indices.tolist()
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+# A runtime needs a tokenizer, and the bundled test tokenizer has V words.
+@pytest.mark.parametrize("shape", [name for name, shape in SHAPES.items() if shape.get("vocab_size", V) == V])
 async def test_continuations_are_scored_as_transformers_does(shape: str, tmp_path: Path) -> None:
     model, draw = reference(**SHAPES[shape]), random.Random(1)
     runtime = LlamaRuntime.open(save_huggingface(model, tmp_path / "m"), device="cpu", threads=1)

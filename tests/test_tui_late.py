@@ -84,10 +84,11 @@ async def test_the_tools_of_a_server_come_beside_the_chat_and_its_process_goes_w
     server = StdioServer("honest", sys.executable, (HONEST,))
     call = '{"name": "honest__add", "parameters": {"a": 41}}<|eom_id|>'
     app = make_app([call, HELLO], workshop=workshop(servers=(server,)), config=Config(permissions={"*": "allow"}))
+    others = children()  # of other tests
     async with app.run_test(size=(120, 30)) as pilot:
         await until(pilot, lambda: "honest__add" in app.settings.tools_on, 30)
         assert "python honest__" in status(app)
-        before = children()
+        before = children() - others
         assert before
         await say(pilot, "add")
         await until(pilot, lambda: len(app.dialog) == 5)
