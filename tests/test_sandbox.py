@@ -27,23 +27,37 @@ FOUND = {layer.name for layer in sandbox.layers() if layer.on}
 KINDS = [kind for kind, layer in (("auto", "seccomp"), ("bubblewrap",) * 2, ("namespaces",) * 2) if layer in FOUND]
 KINDS += ["landlock"] if {"landlock", "seccomp"} <= FOUND else []
 ROOT = os.geteuid() == 0
+LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def as_nobody() -> None:
     """Become an ordinary user who can read Python and us, wherever they lie: in a mount namespace of our own."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    assert libc.unshare(0x20000) == 0
-    assert libc.mount(b"none", b"/", None, 0x4000 | 0x40000, None) == 0
-    for prefix in (sys.base_prefix, sys.prefix, str(Path(llamachat.__file__).parents[1])):
-        shut = next((p for p in reversed(Path(prefix).parents) if not p.stat().st_mode & 1), None)
+    assert LIBC.unshare(0x20000) == 0
+    assert LIBC.mount(b"none", b"/", None, 0x4000 | 0x40000, None) == 0
+    places = [Path(place) for place in (sys.base_prefix, sys.prefix, Path(llamachat.__file__).parents[1])]
+    held = [(place, os.open(place, os.O_PATH), list(os.scandir(place))) for place in places]
+    for place, folder, entries in held:
+        shut = next((p for p in (*reversed(place.parents), place) if p.exists() and not p.stat().st_mode & 1), None)
         if shut is not None:
-            here = os.open(prefix, os.O_PATH)
-            assert libc.mount(b"tmpfs", str(shut).encode(), b"tmpfs", 0, b"mode=755") == 0
-            os.makedirs(prefix)
-            assert libc.mount(f"/proc/self/fd/{here}".encode(), prefix.encode(), None, 4096 | 16384, None) == 0
+            assert LIBC.mount(b"tmpfs", str(shut).encode(), b"tmpfs", 0, b"mode=755") == 0
+        if shut is not None or not place.exists():
+            fill(place, folder, entries)
     os.setgroups([])
     os.setresgid(*[namespaces.NOBODY] * 3)
     os.setresuid(*[namespaces.NOBODY] * 3)
+
+
+def fill(place: Path, folder: int, entries: list[os.DirEntry[str]]) -> None:
+    """Make ``place`` a folder that all may enter, with what is in ``folder``: a mount has the mode of what it shows."""
+    place.mkdir(parents=True, exist_ok=True)
+    for entry in entries:
+        target = place / entry.name
+        if entry.is_symlink():
+            target.symlink_to(os.readlink(entry.name, dir_fd=folder))
+            continue
+        target.mkdir() if entry.is_dir() else target.touch()
+        source = f"/proc/self/fd/{folder}/{entry.name}".encode()
+        assert LIBC.mount(source, str(target).encode(), None, 0x1000 | 0x4000, None) == 0
 
 
 USERS: dict[str, Callable[[], None] | None] = {"as we are": None} | ({"nobody": as_nobody} if ROOT else {})
