@@ -21,6 +21,7 @@ from llamachat.picking import Picker, score_ids
 from llamachat.protocol import Dialect
 from llamachat.sampling import Constraint, GenerationStats, SamplingParams, TokenScore
 from llamachat.speculation import PromptLookup
+from llamachat.steps import fast
 from llamachat.tokenizer import Tokenizer
 
 DEFAULT_CONTEXT = 8192  # the KV cache of an 8B model takes 1 GiB at this length, and 16 GiB at its full 131,072
@@ -61,7 +62,7 @@ class LlamaRuntime:
         """Of the ids of the latest ``generate``, each there before its id is, if ``sampling.logprobs`` asks for it."""
         self.live_ids: list[int] = []
         self.parked = KVTree(default_budget() if parked_bytes is None else parked_bytes)
-        self._model = model
+        self._model = fast(model)
         self._weight = model.output.weight
         self._cache: KVCache | None = None
         self._lookup = PromptLookup()

@@ -59,7 +59,7 @@ async def test_continuations_are_scored_as_transformers_does(shape: str, tmp_pat
     runtime.close()
 
 
-async def test_the_prefix_is_read_once_and_stays(runtime: LlamaRuntime) -> None:
+async def test_the_prefix_is_read_once_and_stays(folder: Path, runtime: LlamaRuntime) -> None:
     wanted = [[i, 1, 2, 3] for i in range(400)]  # several rows full
     first = await runtime.score(PROMPT, wanted)
     assert (runtime.stats.prefilled_tokens, runtime.live_ids) == (len(PROMPT), PROMPT)
@@ -69,7 +69,7 @@ async def test_the_prefix_is_read_once_and_stays(runtime: LlamaRuntime) -> None:
     greedy = SamplingParams(temperature=0.0, max_tokens=5)
     said = [i async for i in runtime.generate(PROMPT, greedy, ())]
     assert runtime.stats.prefilled_tokens == 1
-    fresh = LlamaRuntime(runtime._model, runtime.tokenizer, threads=1)
+    fresh = LlamaRuntime.open(folder, device="cpu", threads=1)
     assert said == [i async for i in fresh.generate(PROMPT, greedy, ())]
     fresh.close()
 
