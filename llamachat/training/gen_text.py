@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from llamachat.training.draw import Draw
 from llamachat.training.gen_arith import solved, yes_or_no
 from llamachat.training.task import Task, Turn
-from llamachat.training.values import join
+from llamachat.training.values import join, spoken_date
 
 
 def some_text(draw: Draw, low: int = 1, high: int = 4) -> str:
@@ -88,9 +88,6 @@ def spoken(draw: Draw, items: Sequence[object]) -> str:
     return join(words, "and" if style == 3 else ",")
 
 
-_MONTHS = "January February March April May June July August September October November December".split()
-
-
 def some_date(draw: Draw, after: datetime.date | None = None) -> tuple[str, str, datetime.date]:
     """A date as users write it, as python, and itself; shortly after another one if that is given."""
     if after:
@@ -98,14 +95,8 @@ def some_date(draw: Draw, after: datetime.date | None = None) -> tuple[str, str,
     else:
         years = (1900, 2060) if draw.chance(0.4) else (2015, 2030)
         day = datetime.date(draw.integer(*years), 1, 1) + datetime.timedelta(days=draw.integer(0, 364))
-    month, d, y = _MONTHS[day.month - 1], day.day, day.year
-    ordinal = f"{d}{'th' if 10 < d < 20 else {1: 'st', 2: 'nd', 3: 'rd'}.get(d % 10, 'th')}"
-    shown = draw.choice((
-        day.isoformat(), day.isoformat(), day.isoformat(), f"{d} {month} {y}", f"{d} {month} {y}", f"{month} {d}, {y}",
-        f"{month} {d} {y}", f"{ordinal} of {month} {y}", f"{ordinal} {month} {y}", f"the {ordinal} of {month} {y}",
-        f"{month} {ordinal}, {y}", f"{d} {month[:3]} {y}",
-    ))  # fmt: skip
-    return shown, f"date({y}, {day.month}, {d})", day
+    shown = day.isoformat() if draw.chance(0.3) else spoken_date(draw, day)
+    return shown, f"date({day.year}, {day.month}, {day.day})", day
 
 
 _IMPORT = "from datetime import date\n"

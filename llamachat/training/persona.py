@@ -10,6 +10,7 @@ from functools import cache
 
 from llamachat.training import phrases
 from llamachat.training.draw import Draw
+from llamachat.training.words import NUMBERS
 
 DEFAULT = "You are a helpful assistant."
 SHIPPED = {
@@ -17,7 +18,6 @@ SHIPPED = {
     "teacher": "You are a patient teacher. Say how you found the answer, then ask whether it is clear.",
     "pirate": "You are a pirate. Talk like one, and call the user matey.",
 }
-NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 
 
 @dataclass(frozen=True, slots=True)
