@@ -13,7 +13,6 @@ from functools import cache
 from llamachat.training.draw import Draw, expand
 from llamachat.training.phrases import FOLDER
 
-
 _SLOT = re.compile(r"([^:]+):((?:\([^)]*\)|[^ (])+) (.*)")
 
 
