@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from llamachat import __version__, config, trust
-from llamachat.config import Config
+from llamachat.config import Config, Weights
 from llamachat.doors import bench, protocol, sandbox, sessions
 from llamachat.doors import config as config_door
 from llamachat.doors import tools as tools_door
@@ -65,6 +65,7 @@ def chat(
     go_on: Annotated[bool, typer.Option("-c", "--continue", help="Go on with the last session.")] = False,
     resume: Annotated[str | None, typer.Option("-r", "--resume", help="Go on with this session (its id).")] = None,
     model: Annotated[Path | None, typer.Option("-m", "--model", help="A checkpoint folder, Meta's or HF's.")] = None,
+    weights: Annotated[Weights | None, typer.Option(help="Quantise the model's weights to this.")] = None,
     persona: Annotated[str | None, typer.Option(help="Who answers; see llamachat personas.")] = None,
     system: Annotated[str | None, typer.Option("-s", "--system", help="System prompt, not the persona's.")] = None,
     tools: Annotated[str | None, typer.Option("-t", "--tools", help="Tools to switch on: python,search.")] = None,
@@ -91,6 +92,7 @@ def chat(
         return
     given = {
         "chat.model": str(model) if model else None,
+        "chat.weights": weights,
         "chat.persona": persona,
         "chat.system": system,
         "chat.tools": [] if no_tools else tools.replace(",", " ").split() if tools is not None else None,
@@ -231,12 +233,13 @@ def _talk(start: Start, store: "Store | None") -> "Talk":
     session = start.session(store)
     workshop = start.workshop()
     settings = start.settings(workshop.toolbox)
-    runtime = open_runtime(_path(start.config.chat.model))
+    weights = start.config.chat.weights
+    runtime = open_runtime(_path(start.config.chat.model), weights)
     settings.sampling(runtime.sampling)  # refuses what is out of range, before anything is said
     signal.signal(signal.SIGINT, signal.default_int_handler)  # all is loaded; from here on a turn can be kept
     return Talk(
         runtime, settings, session, workshop,
-        store=store, source=sys.stdin, open_runtime=lambda name: open_runtime(Path(name).expanduser()),
+        store=store, source=sys.stdin, open_runtime=lambda name: open_runtime(Path(name).expanduser(), weights),
     )  # fmt: skip
 
 
@@ -264,7 +267,7 @@ def _screen(start: Start, tab: bool = False) -> int:
     workshop = start.workshop()
     path = _path(start.config.chat.model)
     app = LlamaChatApp(
-        lambda other: open_runtime(Path(other).expanduser() if other else path),
+        lambda other: open_runtime(Path(other).expanduser() if other else path, start.config.chat.weights),
         start.settings(workshop.toolbox),
         path.name if path else "nano",
         store=store,
@@ -284,12 +287,12 @@ def _path(name: str | None) -> Path | None:
     return Path(name).expanduser() if name else None
 
 
-def open_runtime(path: Path | None) -> "Runtime":
+def open_runtime(path: Path | None, weights: Weights | None = None) -> "Runtime":
     """The engine for a checkpoint, the embedded one by default. Slow: imports torch and reads weights."""
     from llamachat.paths import bundled_model
     from llamachat.runtime import LlamaRuntime
 
-    return LlamaRuntime.open(path or bundled_model())
+    return LlamaRuntime.open(path or bundled_model(), weights=weights)
 
 
 def main() -> None:
