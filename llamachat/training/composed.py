@@ -1,13 +1,11 @@
 """Functions that no list holds: verbs, nouns, attributes and parameter fragments, with requests in other words."""
 
-import re
 from functools import cache
 
-from llamachat.training.draw import Draw
+from llamachat.training.draw import Draw, with_articles
 from llamachat.training.intents import Intent, Slot, read_slot
 from llamachat.training.phrases import lines, mapping, split
 
-_ARTICLE = re.compile(r"\b([Aa]) (?=[aeio])")
 _ABOUT = (
     "{V} [a|the|one] {n}",
     "{V} {ns}",
@@ -54,11 +52,6 @@ def plural(noun: str) -> str:
     if noun.endswith("y") and noun[-2:-1] not in "aeou":
         return f"{noun[:-1]}ies"
     return noun + ("es" if noun.endswith(("s", "x", "ch", "sh")) else "s")
-
-
-def with_articles(text: str) -> str:
-    """``text`` with *an* before vowels."""
-    return _ARTICLE.sub(r"\1n ", text)
 
 
 def attribute(draw: Draw, noun: str, name: str | None = None) -> Intent:
