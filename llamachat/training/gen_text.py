@@ -25,16 +25,25 @@ def text(draw: Draw) -> Turn:
     block = draw.block("strings")
     several = "split()" in block.code
     s = some_text(draw, 3 if several else 1, 7 if several else 4)
+    if "sorted({r})" in block.code:
+        s = draw.pseudo()
+    if "{n}" in block.code and "ord" in block.code:
+        s = s.lower()
     if "palindrome" in block.full:
         s = draw.pseudo()
         s = s + s[::-1][draw.integer(0, 1) :] if draw.chance(0.5) else s
     letter, other = draw.choice(s.replace(" ", "").lower()), draw.choice("abcdefghijklmnopqrstuvwxyz")
     quote, wrap = draw.choice(("''", "''", '""', '""', "“”", "")), draw.choice(("", "", "'", '"'))
     index = draw.integer(1, min(4, len(s)))
+    second = "".join(draw.some(s, len(s))) if draw.chance(0.5) else draw.pseudo()
+    second = second if "sorted({r})" in block.code else draw.word("word")
+    word = draw.choice(s.split()) if draw.chance(0.7) else draw.word("word")
     slots = {
         "q": quote[:1] + s + quote[1:], "c": letter, "d": other, "k": wrap + letter + wrap, "l": wrap + other + wrap,
-        "j": index, "i": index - 1,
+        "j": index, "i": index - 1, "z": quote[:1] + second + quote[1:], "r": repr(second), "n": draw.integer(1, 25),
+        "w": repr(word), "k2": draw.choice(("'", '"')) + word, "m": draw.integer(65, 122),
     }  # fmt: skip
+    slots["k2"] += slots["k2"][0]
     code, ask = block.code.format(s=repr(s), **slots), draw.ask(block.asks, **slots)
     if "{not}" in block.full:
         return yes_or_no(ask, code, block.full)
@@ -164,6 +173,23 @@ def calendar(draw: Draw) -> Turn:
     return _clock(draw)
 
 
+def dated(draw: Draw) -> Turn:
+    """Ages, ends of months and years, forms of a date, spans of time."""
+    block = draw.block("dates")
+    (d, x, day), early = some_date(draw), draw.integer(0, 12)
+    e, y, _ = some_date(draw, day + datetime.timedelta(days=draw.integer(0, draw.choice((0, 20000)))))
+    slots = {
+        "d": d, "x": x, "e": e, "y": y, "Y": day.year, "M": day.month, "Z": day.year + draw.integer(2, 60),
+        "month": f"{day:%B}", "n": draw.integer(2, 99), "p": draw.word("person"), "g": early, "j": draw.integer(0, 59),
+        "h": early + draw.integer(1, 11), "i": draw.integer(0, 59), "s": draw.integer(100, 20000),
+    }  # fmt: skip
+    code = block.code.format(**slots)
+    needs = [name for name in ("date", "timedelta") if f"{name}(" in code]
+    code = f"from datetime import {', '.join(needs)}\n{code}" if needs else code
+    ask = draw.ask(block.asks, **slots)
+    return yes_or_no(ask, code, block.full) if "{not}" in block.full else solved(ask, code, block.full)
+
+
 def _clock(draw: Draw) -> Turn:
     h, m, plus = draw.integer(0, 23), draw.integer(0, 59), draw.integer(5, 600)
     ask = draw.ask(
@@ -188,7 +214,7 @@ def go_on(draw: Draw, days: str) -> Turn:
 
 def text_and_dates(draw: Draw) -> Task:
     """One task of this file."""
-    maker = draw.weighted((text, listing, weekday, distance, shifted, calendar), (44, 28, 8, 9, 6, 5))
+    maker = draw.weighted((text, listing, weekday, distance, shifted, calendar, dated), (42, 24, 7, 8, 6, 4, 12))
     turn = maker(draw)
     if maker is distance and draw.chance(0.2):
         return Task((turn, go_on(draw, turn.answer.short)), code=True)

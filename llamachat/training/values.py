@@ -56,11 +56,16 @@ _MONTHS = "January February March April May June July August September October N
 def spoken_date(draw: Draw, day: datetime.date) -> str:
     """``day`` as people write it: not ISO."""
     month, d, y = _MONTHS[day.month - 1], day.day, day.year
-    ordinal = f"{d}{'th' if 10 < d < 20 else {1: 'st', 2: 'nd', 3: 'rd'}.get(d % 10, 'th')}"
+    nth = ordinal(d)
     return draw.choice((
-        f"{d} {month} {y}", f"{d} {month} {y}", f"{month} {d}, {y}", f"{month} {d} {y}", f"{ordinal} of {month} {y}",
-        f"{ordinal} {month} {y}", f"the {ordinal} of {month} {y}", f"{month} {ordinal}, {y}", f"{d} {month[:3]} {y}",
+        f"{d} {month} {y}", f"{d} {month} {y}", f"{month} {d}, {y}", f"{month} {d} {y}", f"{nth} of {month} {y}",
+        f"{nth} {month} {y}", f"the {nth} of {month} {y}", f"{month} {nth}, {y}", f"{d} {month[:3]} {y}",
     ))  # fmt: skip
+
+
+def ordinal(n: int) -> str:
+    """``1st``, ``22nd``, ``13th``."""
+    return f"{n}{'th' if 10 < n % 100 < 20 else {1: 'st', 2: 'nd', 3: 'rd'}.get(n % 10, 'th')}"
 
 
 def spoken_clock(draw: Draw, time: str) -> str:
