@@ -37,13 +37,12 @@ def text(draw: Draw) -> Turn:
     index = draw.integer(1, min(4, len(s)))
     second = "".join(draw.some(s, len(s))) if draw.chance(0.5) else draw.pseudo()
     second = second if "sorted({r})" in block.code else draw.word("word")
-    word = draw.choice(s.split()) if draw.chance(0.7) else draw.word("word")
+    word, mark = draw.choice(s.split()) if draw.chance(0.7) else draw.word("word"), draw.choice(("'", '"'))
     slots = {
         "q": quote[:1] + s + quote[1:], "c": letter, "d": other, "k": wrap + letter + wrap, "l": wrap + other + wrap,
         "j": index, "i": index - 1, "z": quote[:1] + second + quote[1:], "r": repr(second), "n": draw.integer(1, 25),
-        "w": repr(word), "k2": draw.choice(("'", '"')) + word, "m": draw.integer(65, 122),
+        "w": repr(word), "k2": mark + word + mark, "m": draw.integer(65, 122),
     }  # fmt: skip
-    slots["k2"] += slots["k2"][0]
     code, ask = block.code.format(s=repr(s), **slots), draw.ask(block.asks, **slots)
     if "{not}" in block.full:
         return yes_or_no(ask, code, block.full)
