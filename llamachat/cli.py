@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from llamachat import __version__, config, trust
-from llamachat.config import Config, Weights
+from llamachat.config import Config
 from llamachat.doors import bench, protocol, sandbox, sessions
 from llamachat.doors import config as config_door
 from llamachat.doors import tools as tools_door
@@ -24,7 +24,6 @@ from llamachat.system_prompts import Persona, load_personas
 from llamachat.visible import visible
 
 if TYPE_CHECKING:
-    from llamachat.agent import Runtime
     from llamachat.chat.settings import Settings
     from llamachat.plain import Talk
     from llamachat.sessions import Session, Store
@@ -65,7 +64,9 @@ def chat(
     go_on: Annotated[bool, typer.Option("-c", "--continue", help="Go on with the last session.")] = False,
     resume: Annotated[str | None, typer.Option("-r", "--resume", help="Go on with this session (its id).")] = None,
     model: Annotated[Path | None, typer.Option("-m", "--model", help="A checkpoint folder, Meta's or HF's.")] = None,
-    weights: Annotated[Weights | None, typer.Option(help="Quantise the model's weights to this.")] = None,
+    remote: Annotated[
+        str | None, typer.Option(metavar="URL", help="A vLLM, SGLang or llama-server that runs the model of -m.")
+    ] = None,
     persona: Annotated[str | None, typer.Option(help="Who answers; see llamachat personas.")] = None,
     system: Annotated[str | None, typer.Option("-s", "--system", help="System prompt, not the persona's.")] = None,
     tools: Annotated[str | None, typer.Option("-t", "--tools", help="Tools to switch on: python,search.")] = None,
@@ -92,7 +93,7 @@ def chat(
         return
     given = {
         "chat.model": str(model) if model else None,
-        "chat.weights": weights,
+        "remote.url": remote,
         "chat.persona": persona,
         "chat.system": system,
         "chat.tools": [] if no_tools else tools.replace(",", " ").split() if tools is not None else None,
@@ -228,18 +229,18 @@ def _lines(start: Start) -> int:
 
 
 def _talk(start: Start, store: "Store | None") -> "Talk":
+    from llamachat.opening import open_runtime
     from llamachat.plain import Talk
 
     session = start.session(store)
     workshop = start.workshop()
     settings = start.settings(workshop.toolbox)
-    weights = start.config.chat.weights
-    runtime = open_runtime(_path(start.config.chat.model), weights)
+    runtime = open_runtime(start.config)
     settings.sampling(runtime.sampling)  # refuses what is out of range, before anything is said
     signal.signal(signal.SIGINT, signal.default_int_handler)  # all is loaded; from here on a turn can be kept
     return Talk(
         runtime, settings, session, workshop,
-        store=store, source=sys.stdin, open_runtime=lambda name: open_runtime(Path(name).expanduser(), weights),
+        store=store, source=sys.stdin, open_runtime=lambda name: open_runtime(start.config, name),
     )  # fmt: skip
 
 
@@ -258,6 +259,7 @@ def _serve(start: Start, port: int) -> int:
 
 
 def _screen(start: Start, tab: bool = False) -> int:
+    from llamachat.opening import open_runtime
     from llamachat.tui import LlamaChatApp
 
     if not tab and not sys.stdout.isatty():
@@ -265,11 +267,11 @@ def _screen(start: Start, tab: bool = False) -> int:
     notices, screens = list(start.notices), list[LlamaChatApp]()
     store = open_store(notices, lambda trouble: screens[0].tell(trouble) if screens else None)
     workshop = start.workshop()
-    path = _path(start.config.chat.model)
+    chat, url = start.config.chat, start.config.remote.url
     app = LlamaChatApp(
-        lambda other: open_runtime(Path(other).expanduser() if other else path, start.config.chat.weights),
+        lambda other: open_runtime(start.config, other),
         start.settings(workshop.toolbox),
-        path.name if path else "nano",
+        url or (Path(chat.model).expanduser().name if chat.model else "nano"),
         store=store,
         session=start.session(store),
         workshop=workshop,
@@ -281,18 +283,6 @@ def _screen(start: Start, tab: bool = False) -> int:
     if store:
         store.close()
     return app.return_code or 0
-
-
-def _path(name: str | None) -> Path | None:
-    return Path(name).expanduser() if name else None
-
-
-def open_runtime(path: Path | None, weights: Weights | None = None) -> "Runtime":
-    """The engine for a checkpoint, the embedded one by default. Slow: imports torch and reads weights."""
-    from llamachat.paths import bundled_model
-    from llamachat.runtime import LlamaRuntime
-
-    return LlamaRuntime.open(path or bundled_model(), weights=weights)
 
 
 def main() -> None:

@@ -20,7 +20,6 @@ from llamachat.paths import config_dir, settings_from_environment, write_whole
 from llamachat.trust import trusted
 
 Permission = Literal["allow", "ask", "deny"]
-Weights = Literal["bf16", "int8", "fp8", "int4"]
 _CLOSED = {"extra": "forbid", "strict": True}
 
 
@@ -37,13 +36,22 @@ class ChatConfig:
 
     __pydantic_config__: ClassVar[Any] = _CLOSED
     model: str | None = _said(None, "A checkpoint folder; empty for the embedded model.")
-    weights: Weights | None = _said(None, "bf16, int8, fp8 or int4; quantised once, then kept in the cache folder.")
     persona: str = _said("default", "Who answers; llamachat personas lists them.")
     system: str | None = _said(None, "A system prompt in place of the persona's.")
     tools: list[str] | None = _said(None, "Tools to switch on; the persona's choice if absent.")
     functions: list[str] = _said([], "Python or JSON files whose functions become tools.")
     max_steps: Annotated[int, Interval(ge=1, le=1000)] = _said(10, "Most generations in a turn.")
     constrained: bool | None = _said(None, "Hold calls to the offered schemas; by default for the embedded model only.")
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteConfig:
+    """An engine that runs elsewhere: vLLM, SGLang or llama-server."""
+
+    __pydantic_config__: ClassVar[Any] = _CLOSED
+    url: str | None = _said(None, "Its address; chat.model then tells whose tokenizer it has. Empty: ours runs.")
+    key_variable: str | None = _said(None, "The environment variable with its key, if it asks for one.")
+    patience: Annotated[float, Gt(0)] = _said(300.0, "Longest silence, in seconds.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +122,7 @@ class Config:
 
     __pydantic_config__: ClassVar[Any] = _CLOSED
     chat: ChatConfig = field(default_factory=ChatConfig)
+    remote: RemoteConfig = field(default_factory=RemoteConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     python: PythonConfig = field(default_factory=PythonConfig)
     search: SearchConfig = field(default_factory=SearchConfig)

@@ -25,9 +25,8 @@ PATTERN = (
 )
 N_SPECIAL = 256
 MAX_BLOCK = 400_000  # code points: tiktoken panics on much longer input (openai/tiktoken#195)
-_SAMPLE = (
-    'The quick brown llama\'s 1,234.5 hats: naïve façade, 東京 привет {"json": [null]}\n\tdef f(x): return x**2 😀'
-)
+SAMPLE = 'The quick brown llama\'s 1,234.5 hats: naïve façade, 東京 привет {"json": [null]}\n\tdef f(x): return x**2 😀'
+"""A sentence of many kinds: tokenizers that cut it alike are taken for the same."""
 MAX_RUN = 25_000  # of (non-)whitespace: its regex is quadratic there; Meta cuts, and the cut changes the ids
 
 
@@ -73,7 +72,7 @@ class Tokenizer:
     @property
     def fingerprint(self) -> str:
         """Differs for tokenizers that cut text differently: 8 hex digits, of how they cut a sentence of many kinds."""
-        ids = [self.n_base, self.n_words, *self.encode(_SAMPLE)]
+        ids = [self.n_base, self.n_words, *self.encode(SAMPLE)]
         return hashlib.sha256(repr(ids).encode()).hexdigest()[:8]
 
     @classmethod
@@ -105,6 +104,14 @@ class Tokenizer:
                 "The ids were probably made with another tokenizer.",
             )
         return self._bpe.decode_single_token_bytes(token_id)
+
+    def id_of(self, data: bytes) -> int | None:
+        """The ordinary id of these bytes, if they are one token."""
+        try:
+            found = self._bpe.encode_single_token(data)
+        except KeyError:
+            return None
+        return None if self.is_special(found) else found
 
     def is_special(self, token_id: int) -> bool:
         """True for control tokens, and for ids that no text can produce."""

@@ -18,11 +18,12 @@ LAYOUTS = (
 )
 
 
-def open_checkpoint(path: Path | str) -> Checkpoint:
+def open_checkpoint(path: Path | str, *, weights: bool = True) -> Checkpoint:
     """Understand the checkpoint in a folder (or around one of its weight files); the weights are not read yet.
 
-    A GGUF file stands for itself. Raises CheckpointError if it is missing, torn, incomplete or of a kind that we
-    don't run.
+    A GGUF file stands for itself. Without ``weights``, where the model runs elsewhere, a folder of Hugging Face's needs
+    none: what it says and its tokenizer are enough. Raises CheckpointError if it is missing, torn, incomplete or of a
+    kind that we don't run.
     """
     folder = Path(path).expanduser()
     try:
@@ -36,6 +37,8 @@ def open_checkpoint(path: Path | str) -> Checkpoint:
         names = {file.name for file in folder.iterdir()}
         if "config.json" in names and (INDEX in names or any(name.endswith(".safetensors") for name in names)):
             return read_huggingface(folder)
+        if "config.json" in names and not weights:
+            return read_huggingface(folder, weights=False)
         if "params.json" in names and any(folder.glob("consolidated.*.pth")):
             return read_meta(folder)
         if files := sorted(folder / name for name in names if is_gguf(folder / name)):

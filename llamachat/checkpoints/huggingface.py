@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import cast, get_args, get_type_hints
 
 from llamachat.checkpoints.checkpoint import Checkpoint, check_weights, dialect_of, find_tokenizer
-from llamachat.checkpoints.safetensors_files import find_tensors
+from llamachat.checkpoints.safetensors_files import SafetensorsWeights, find_tensors
 from llamachat.checkpoints.settings import Settings, quoted
 from llamachat.checkpoints.vocabulary import vocabulary_of
 from llamachat.errors import ConfigError
@@ -35,13 +35,14 @@ CHANGED = (
 """Settings of relatives: a config that says "llama" and has one of them describes another computation."""
 
 
-def read_huggingface(folder: Path) -> Checkpoint:
-    """Understand a folder of Hugging Face's. Raises CheckpointError."""
+def read_huggingface(folder: Path, *, weights: bool = True) -> Checkpoint:
+    """Understand a folder of Hugging Face's; without ``weights``, one that has none. Raises CheckpointError."""
     settings = Settings.read(folder / "config.json")
     generation = Settings.read_if_there(folder / "generation_config.json")
     config = model_config(settings)
-    weights = find_tensors(folder, config.width, config.tied)
-    check_weights(folder, config, weights.shapes)
+    tensors = find_tensors(folder, config.width, config.tied) if weights else SafetensorsWeights({}, {}, config.width)
+    if weights:
+        check_weights(folder, config, tensors.shapes)
     own = settings.section("llamachat")
     own.only({"name", "variant", "dialect"}, "Under llamachat, config.json takes name, variant and dialect.")
     stop_ids = _stop_ids(generation, settings, config.vocab_size)
@@ -55,7 +56,7 @@ def read_huggingface(folder: Path) -> Checkpoint:
         dialect=own_dialect(own.section("dialect"), dialect_of(variant, config)),
         tokenizer_path=tokenizer,
         vocabulary=vocabulary_of(tokenizer),
-        weights=weights,
+        weights=tensors,
         stop_ids=stop_ids,
         sampling=sampling_of(generation),
     )

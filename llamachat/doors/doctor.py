@@ -68,6 +68,8 @@ def _checks(model: Path | None) -> Iterator[Check]:
     yield from _safely("torch", _engine)
     for folder in dict.fromkeys(models):
         yield from _safely(f"model {folder.name}", _model, folder)
+    if loaded.config.remote.url:
+        yield from _safely("server", _remote, loaded.config)
     yield from _safely("sandbox", _sandbox)
     yield from _safely("tools", _tools, loaded.config)
     yield from _safely("terminal", _terminal)
@@ -116,6 +118,16 @@ def _model(folder: Path) -> Iterator[Check]:
     runtime = LlamaRuntime.open(folder)
     detail = f"{folder}: context {runtime.context:,}, tokenizer of Llama {runtime.tokenizer.variant}"
     yield Check(f"model {runtime.name}", "ok", detail)
+
+
+def _remote(settings: Config) -> Iterator[Check]:
+    from llamachat.opening import open_runtime
+    from llamachat.remote import RemoteRuntime
+
+    runtime = open_runtime(settings)
+    assert isinstance(runtime, RemoteRuntime)
+    detail = f"{runtime.engine.kind} at {runtime.address.url} runs {runtime.name}, context {runtime.context:,}"
+    yield Check("server", "ok", detail)
 
 
 def _sandbox() -> Iterator[Check]:

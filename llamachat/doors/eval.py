@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from llamachat import config
 from llamachat.errors import ConfigError
-from llamachat.paths import bundled_model
+from llamachat.opening import open_runtime
 from llamachat.visible import visible
 
 if TYPE_CHECKING:  # pydantic, jsonschema and torch take seconds, which the chat's first frame need not wait for
@@ -27,6 +28,7 @@ def evaluate(  # noqa: PLR0913 typer reads the options from the signature
     split: Annotated[Split | None, typer.Option(help="Generated tasks instead of a file.")] = None,
     count: Annotated[int, typer.Option(min=1, help="How many tasks of the split.")] = 100,
     model: Annotated[Path | None, typer.Option("-m", "--model", help="A checkpoint; without it, nano.")] = None,
+    remote: Annotated[str | None, typer.Option(metavar="URL", help="A server that runs this model.")] = None,
     constrained: Annotated[Literal["auto", "on", "off"], typer.Option(help="Hold calls to the schemas.")] = "auto",
     only: Annotated[str | None, typer.Option(metavar="ID,…", help="Only these tasks.")] = None,
     category: Annotated[str | None, typer.Option(metavar="NAME,…", help="Only these categories.")] = None,
@@ -42,7 +44,6 @@ def evaluate(  # noqa: PLR0913 typer reads the options from the signature
     """
     from llamachat.evaluation.run import GREEDY, Settings
     from llamachat.evaluation.trajectories import Trajectories
-    from llamachat.runtime import LlamaRuntime
 
     tasks = chosen(load(file, split, count, seed), only, category)
     settings = Settings(
@@ -51,7 +52,9 @@ def evaluate(  # noqa: PLR0913 typer reads the options from the signature
         jobs,
     )
     keep = Trajectories(trajectories).add if trajectories else lambda outcome: None
-    runtime = LlamaRuntime.open(model or bundled_model())
+    own = config.load().config
+    chat, server = replace(own.chat, model=str(model) if model else None), replace(own.remote, url=remote)
+    runtime = open_runtime(replace(own, chat=chat, remote=server))
     signal.signal(signal.SIGINT, signal.default_int_handler)  # from here on there is something to tell
     try:
         raise typer.Exit(conduct(tasks, runtime, settings, output, keep))
