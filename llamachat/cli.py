@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from llamachat import __version__, config, trust
-from llamachat.config import Config
+from llamachat.config import Config, Weights
 from llamachat.doors import bench, protocol, sandbox, sessions
 from llamachat.doors import config as config_door
 from llamachat.doors import tools as tools_door
@@ -64,6 +64,7 @@ def chat(
     go_on: Annotated[bool, typer.Option("-c", "--continue", help="Go on with the last session.")] = False,
     resume: Annotated[str | None, typer.Option("-r", "--resume", help="Go on with this session (its id).")] = None,
     model: Annotated[Path | None, typer.Option("-m", "--model", help="A checkpoint folder, Meta's or HF's.")] = None,
+    weights: Annotated[Weights | None, typer.Option(help="Quantise the model's weights to this.")] = None,
     remote: Annotated[
         str | None, typer.Option(metavar="URL", help="A vLLM, SGLang or llama-server that runs the model of -m.")
     ] = None,
@@ -93,6 +94,7 @@ def chat(
         return
     given = {
         "chat.model": str(model) if model else None,
+        "chat.weights": weights,
         "remote.url": remote,
         "chat.persona": persona,
         "chat.system": system,

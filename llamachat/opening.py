@@ -23,4 +23,4 @@ def open_runtime(settings: Config, name: str | None = None) -> "LlamaRuntime | R
         return RemoteRuntime.open(Address.read(url, variable(key) if key else None, settings.remote.patience), own)
     from llamachat.runtime import LlamaRuntime
 
-    return LlamaRuntime.open(Path(name).expanduser() if name else own)
+    return LlamaRuntime.open(Path(name).expanduser() if name else own, weights=settings.chat.weights)

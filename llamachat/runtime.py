@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 from llamachat.checkpoints import Checkpoint, open_checkpoint
+from llamachat.checkpoints.quantised import load_quantised
+from llamachat.config import Weights
 from llamachat.engine import EngineThread, Hop
 from llamachat.errors import ConfigError, ContextOverflow, EngineError
 from llamachat.kv_tree import KVTree, common_prefix, default_budget
@@ -63,7 +65,7 @@ class LlamaRuntime:
         self.live_ids: list[int] = []
         self.parked = KVTree(default_budget() if parked_bytes is None else parked_bytes)
         self._model = fast(model)
-        self._weight = model.output.weight
+        self._weight = model.tok_embeddings.weight
         self._cache: KVCache | None = None
         self._lookup = PromptLookup()
         threads = threads or default_threads(model)
@@ -78,10 +80,11 @@ class LlamaRuntime:
         dtype: torch.dtype | None = None,
         max_context: int | None = None,
         threads: int | None = None,
+        weights: Weights | None = None,
         progress: Callable[[float], None] | None = None,
     ) -> "LlamaRuntime":
         """Load a checkpoint: on CUDA in bfloat16 where there is one, else on the CPU in float32 (bfloat16 from 1e9
-        weights on). ``progress`` gets the share loaded.
+        weights on). ``weights`` quantises its linear layers, or asks for bfloat16. ``progress`` gets the share loaded.
 
         Raises CheckpointError, TokenizerError, ConfigError (no such device), EngineError (not enough memory).
         """
@@ -93,7 +96,11 @@ class LlamaRuntime:
         context = min(max_context or DEFAULT_CONTEXT, checkpoint.config.context)
         checkpoint = replace(checkpoint, config=replace(checkpoint.config, context=context))  # a shorter RoPE table
         try:
-            model = checkpoint.load_model(place, dtype or default_dtype(place, checkpoint), progress)
+            kept = dtype or (torch.bfloat16 if weights == "bf16" else default_dtype(place, checkpoint))
+            if weights and weights != "bf16":
+                model = load_quantised(checkpoint, weights, place, kept, progress)
+            else:
+                model = checkpoint.load_model(place, kept, progress)
         except (RuntimeError, MemoryError) as error:
             raise engine_error(error) from error
         return cls(
@@ -356,7 +363,7 @@ def default_threads(model: Transformer) -> int:
     The embedded model decodes 25 % faster with a second core that is free, and 15 times slower with one that is
     busy, since every small operation waits for the slowest thread.
     """
-    size = sum(p.numel() * p.element_size() for p in model.parameters())
+    size = sum(tensor.nbytes for tensor in model.state_dict().values())
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0  # Windows has none
     return 1 if size < 100e6 else max(1, torch.get_num_threads() - round(load))
 

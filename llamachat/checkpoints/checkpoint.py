@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -30,6 +30,10 @@ class Weights(Protocol):
     @property
     def shapes(self) -> Mapping[str, Shape]:
         """Shape by name; known without reading the weights."""
+
+    @property
+    def files(self) -> Sequence[Path]:
+        """Where they are, in an order that stays."""
 
     def read(self, device: torch.device | str, dtype: torch.dtype) -> Iterator[tuple[str, Tensor]]:
         """All tensors, one after the other; those that are as wanted on the disk stay mapped. Raises CheckpointError,

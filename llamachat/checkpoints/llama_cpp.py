@@ -61,9 +61,14 @@ class GGUFWeights:
         """Shape by name."""
         return {name: place.shape for name, (_, place) in self.tensors.items()}
 
+    @property
+    def files(self) -> list[Path]:
+        """Where they are."""
+        return sorted({file for file, _ in self.tensors.values()})
+
     def read(self, device: torch.device | str, dtype: torch.dtype) -> Iterator[tuple[str, Tensor]]:
         """Map file by file and dequantise tensor by tensor."""
-        for file in sorted({file for file, _ in self.tensors.values()}):
+        for file in self.files:
             data = map_file(file)
             for name, (where, place) in self.tensors.items():
                 if where == file:

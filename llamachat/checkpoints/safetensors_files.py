@@ -62,9 +62,14 @@ class SafetensorsWeights:
         """Shape by name."""
         return {name: stored.shape for name, stored in self.tensors.items()}
 
+    @property
+    def files(self) -> list[Path]:
+        """Where they are."""
+        return sorted({stored.file for stored in self.tensors.values()})
+
     def read(self, device: torch.device | str, dtype: torch.dtype) -> Iterator[tuple[str, Tensor]]:
         """Map file by file; only q and k are copied if dtype and device are those of the file."""
-        for file in sorted({stored.file for stored in self.tensors.values()}):
+        for file in self.files:
             with open_file(file) as handle:
                 for name, stored in self.tensors.items():
                     if stored.file != file:

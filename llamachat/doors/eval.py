@@ -53,7 +53,7 @@ def evaluate(  # noqa: PLR0913 typer reads the options from the signature
     )
     keep = Trajectories(trajectories).add if trajectories else lambda outcome: None
     own = config.load().config
-    chat, server = replace(own.chat, model=str(model) if model else None), replace(own.remote, url=remote)
+    chat, server = replace(own.chat, model=str(model) if model else None, weights=None), replace(own.remote, url=remote)
     runtime = open_runtime(replace(own, chat=chat, remote=server))
     signal.signal(signal.SIGINT, signal.default_int_handler)  # from here on there is something to tell
     try:

@@ -2,13 +2,13 @@
 
 from functools import cache
 
-from llamachat.training.draw import Draw
+from llamachat.training.draw import Draw, with_articles
 from llamachat.training.intents import Intent, Slot, read_slot
 from llamachat.training.phrases import lines, mapping, split
 
 _ABOUT = (
     "{V} [a|the|one] {n}",
-    "{V} {n}s",
+    "{V} {ns}",
     "[Function to|Use this to] {v} the {n}",
     "{V} [an existing|the given|some] {n}",
 )
@@ -39,12 +39,19 @@ def composed(draw: Draw, verb: str | None = None, noun: str | None = None) -> In
         slots.append(Slot(slot.name, slot.kind, slot.about.replace("{n}", noun), required))
         if required or draw.chance(0.5):
             said.append(fragment.replace("{v}", "{" + slot.name + "}"))
-    about = draw.phrase(_ABOUT, V=verb.capitalize(), v=verb, n=noun)
+    about = with_articles(draw.phrase(_ABOUT, V=verb.capitalize(), v=verb, n=noun, ns=plural(noun)))
     word = draw.phrase((mapping("verbs").get(verb, verb),)) if draw.chance(0.4) else verb
     request = draw.choice(lines("requests")).replace("{V}", word.capitalize()).replace("{v}", word).replace("{n}", noun)
     request = request.replace("{f}", " ".join(said)).replace(" .", ".").replace(" [.", "[.").rstrip()
     reply = draw.choice(("done", "done", "done", "id", "number(price)", "status", "record", "titles", "places"))
-    return Intent(f"{verb}_{noun.replace(' ', '_')}", about, reply, tuple(slots), (request,))
+    return Intent(f"{verb}_{noun.replace(' ', '_')}", about, reply, tuple(slots), (with_articles(request),))
+
+
+def plural(noun: str) -> str:
+    """More than one ``noun``, for regular ones."""
+    if noun.endswith("y") and noun[-2:-1] not in "aeou":
+        return f"{noun[:-1]}ies"
+    return noun + ("es" if noun.endswith(("s", "x", "ch", "sh")) else "s")
 
 
 def attribute(draw: Draw, noun: str, name: str | None = None) -> Intent:
@@ -67,13 +74,16 @@ def attribute(draw: Draw, noun: str, name: str | None = None) -> Intent:
     thing = naming.replace("{n}", noun).replace("{v}", "{" + by + "}")
     requests = (part[0].upper() + part[1:] for part in split(asks))
     function = draw.choice((f"get_{name}", f"{word}_{name}", f"get_{word}_{name}", f"{name}_of_{word}"))
-    reply = draw.choice((f"number({name})", "record", "code"))
-    return Intent(function, about, reply, (slot,), tuple(part.replace("{o}", thing) for part in requests))
+    reply = draw.weighted((f"number({name})", f"{name}=[<title>|<code>|<adjective>]", "record"), (50, 35, 15))
+    asked = tuple(with_articles(part.replace("{o}", thing)) for part in requests)
+    return Intent(function, with_articles(about), reply, (slot,), asked)
 
 
 def rivals(draw: Draw, intent: Intent) -> Intent:
     """A hard distractor of ``intent``: the opposite, the same verb or the same noun."""
     verb, _, rest = intent.name.partition("_")
+    if verb not in mapping("verbs") or not set(rest.split("_")) <= set(mapping("words")["noun"].split()):
+        return composed(draw)
     noun = rest.replace("_", " ") or None
     for pair in map(str.split, lines("opposites")):
         if verb in pair and draw.chance(0.6):

@@ -19,25 +19,25 @@ from llamachat.training.gen_files import file_questions
 from llamachat.training.gen_functions import functions, unrelated
 from llamachat.training.gen_plans import plans
 from llamachat.training.gen_search import search
-from llamachat.training.gen_talk import memory, talk
+from llamachat.training.gen_talk import memory, personas, talk
 from llamachat.training.gen_text import text_and_dates
-from llamachat.training.persona import draw_persona, generic
+from llamachat.training.persona import draw_persona
 from llamachat.training.sample import Sample, say, user
 from llamachat.training.task import Task
 from llamachat.training.words import Split
 
 Maker = Callable[[Draw], Task]
 MIXTURE: dict[str, tuple[Maker, float]] = {
-    "arithmetic": (arithmetic, 0.14),
-    "text": (text_and_dates, 0.09),
-    "files": (file_questions, 0.06),
-    "functions": (functions, 0.33),
-    "plans": (plans, 0.12),
-    "search": (search, 0.07),
-    "talk": (talk, 0.05),
-    "personas": (talk, 0.05),
+    "arithmetic": (arithmetic, 0.12),
+    "text": (text_and_dates, 0.10),
+    "files": (file_questions, 0.07),
+    "functions": (functions, 0.32),
+    "plans": (plans, 0.11),
+    "search": (search, 0.06),
+    "talk": (talk, 0.07),
+    "personas": (talk, 0.06),
     "memory": (memory, 0.02),
-    "drills": (drills, 0.07),
+    "drills": (drills, 0.08),
 }
 """Families and their shares of the dialogs once the warm-up is over."""
 WARM_UP: dict[str, float] = {
@@ -62,7 +62,7 @@ def draw_sample(seed: int, index: int, split: Split, shares: dict[str, float] | 
 
 def compose(draw: Draw, family: str, task: Task) -> Sample:
     """``task`` under a persona and with tools that suit it; sometimes with small talk before or after."""
-    persona = generic(draw) if family == "personas" else draw_persona(draw)
+    persona, task = personas(draw) if family == "personas" else (draw_persona(draw), task)
     turns = list(task.turns)
     if family not in ("talk", "personas", "drills", "memory") and draw.chance(0.06):
         chat = talk(draw).turns

@@ -11,6 +11,7 @@ from llamachat.training.words import CODAS, ONSETS, VOWELS, Split, held_out, pie
 
 T = TypeVar("T")
 _CHOICE = re.compile(r"\[([^\[\]]*)\]")
+_ARTICLE = re.compile(r"\b([Aa]) (?=(?!one\b|eu)[aeio]|umbrella|uncle|under|hour|honest|heir)")
 _OPENERS = (
     "please ",
     "hey, ",
@@ -152,3 +153,8 @@ def expand(rng: random.Random, text: str) -> str:
     while "[" in text:
         text = _CHOICE.sub(lambda match: rng.choice(match.group(1).split("|")), text)
     return text
+
+
+def with_articles(text: str) -> str:
+    """``text`` with *an* before vowels."""
+    return _ARTICLE.sub(r"\1n ", text)

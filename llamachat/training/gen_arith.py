@@ -4,10 +4,13 @@ Recipe: numbers of 1 to 6 digits with every length equally likely, thousands sep
 expression, in ``round(..., 6)`` when a decimal or a division is in it, and the answer repeats expression and result.
 """
 
-from llamachat.training.draw import Draw
+import re
+
+from llamachat.training.draw import Draw, expand
 from llamachat.training.persona import Answer
 from llamachat.training.sample import Run, execute, python
 from llamachat.training.task import Task, Turn
+from llamachat.training.values import ordinal
 
 HOW = "I let python compute it."
 LONGEST = 24  # characters of a result; longer ones are rare in questions, and every digit is to be copied
@@ -38,9 +41,12 @@ def yes_or_no(question: str, code: str, claim: str) -> Turn:
     return Turn(question, python(code, run), Answer(f"{'Yes' if yes else 'No'}, {told}", "Yes" if yes else "No", HOW))
 
 
+_DECIMAL = re.compile(r"\d\.\d")
+
+
 def safe(expression: str) -> str:
     """``expression``, rounded to 6 places if it can be a fraction."""
-    fraction = "/" in expression.replace("//", "") or "." in expression
+    fraction = "/" in expression.replace("//", "") or _DECIMAL.search(expression)
     return f"round({expression}, 6)" if fraction and "round(" not in expression else expression
 
 
@@ -136,9 +142,10 @@ def named_operation(draw: Draw) -> Turn:
     """``the product of a and b``, roots, number theory, geometry, bases."""
     block = draw.block("calculations")
     a, b = draw.number(draw.choice((3, 5, 6))), draw.integer(2, draw.choice((20, 99, 999)))
-    d, e = draw.integer(2, 9), draw.integer(10, 20)
+    c, d, e = draw.integer(2, 99), draw.integer(2, 9), draw.integer(10, 20)
     slots = {
-        "a": a, "b": b, "c": draw.integer(2, 99), "d": d, "e": e, "p": draw.number(5) + 3, "k": draw.integer(1, 3),
+        "a": a, "b": b, "c": c, "d": d, "e": e, "p": draw.number(5) + 3, "k": draw.integer(1, 3),
+        "cth": ordinal(c), "bth": ordinal(b), "r": draw.integer(1, 2999), "bin2": bin(c)[2:],
         "bin": bin(b)[2:], "hex": hex(a)[2:], "oct": oct(b)[2:], "f": round(draw.random.random() * 1000, 5),
     }  # fmt: skip
     code = (
@@ -151,8 +158,9 @@ def named_operation(draw: Draw) -> Turn:
     if questions and draw.chance(0.5):
         ask = draw.ask(questions, **slots)
     else:
-        ask = draw.ask(_FRAMES, e=draw.choice(names).format(**slots))
-    return solved(ask, code)
+        ask = draw.ask(_FRAMES, e=expand(draw.random, draw.choice(names)).format(**slots))
+    turn = solved(ask, code)
+    return turn if len(turn.answer.short) < 3 * LONGEST else named_operation(draw)
 
 
 def test(draw: Draw) -> Turn:
@@ -265,4 +273,4 @@ def arithmetic(draw: Draw) -> Task:
     if draw.chance(0.07):
         return Task(follow_up(draw), code=True)
     makers = (plain_expression, percentage, named_operation, test, units, story)
-    return Task((draw.weighted(makers, (42, 12, 24, 4, 9, 9))(draw),), code=True)
+    return Task((draw.weighted(makers, (34, 13, 31, 4, 9, 9))(draw),), code=True)

@@ -1,10 +1,11 @@
 """Zero-shot functions: one call, choice among several, a missing argument, none that fits, and what results say.
 
-Recipe: half everyday intents (intents.py), half made of verb x noun x parameter fragments; 45 % with masked names;
-0-3 distractors, half of them hard (same verb or same noun).
+Recipe: three quarters everyday intents (intents.py), one quarter made of verb x noun x parameter fragments; 25 % with
+masked names; 0-3 distractors, two thirds of them hard (same area, same verb or same noun).
 """
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from llamachat.messages import Message
@@ -12,36 +13,58 @@ from llamachat.offer import FunctionSpec
 from llamachat.training import phrases
 from llamachat.training.composed import composed, fragments, rivals
 from llamachat.training.draw import Draw, lower_first
-from llamachat.training.intents import Intent, intents
+from llamachat.training.intents import Intent, intents, worded
 from llamachat.training.persona import Answer
 from llamachat.training.replies import NO_FUNCTION, draw_result
 from llamachat.training.sample import call, result
 from llamachat.training.schema import Offered, offer_function
 from llamachat.training.task import Task, Turn
-from llamachat.training.values import draw_value, join
+from llamachat.training.values import asked_value, draw_value, join
+from llamachat.training.words import Split
 
 
 def draw_intent(draw: Draw) -> Intent:
-    """An everyday intent or a composed one. 15 % of the everyday ones are for val only."""
-    return draw.choice(everyday(draw)) if draw.chance(0.5) else composed(draw)
+    """An everyday intent or a composed one."""
+    return draw_everyday(draw) if draw.chance(0.72) else composed(draw)
 
 
-def everyday(draw: Draw) -> Sequence[Intent]:
-    """The listed intents; val has all, train lacks every eighth."""
-    return [intent for i, intent in enumerate(intents()) if draw.split == "val" or i % 8 != 5]
+def draw_everyday(draw: Draw) -> Intent:
+    """An everyday intent, in words. An eighth of them are for val only."""
+    return worded(draw, draw.choice(everyday(draw.split)))
+
+
+@cache
+def everyday(split: Split, area: str = "") -> Sequence[Intent]:
+    """The listed intents, or those of one area; val has all, train lacks every eighth."""
+    return tuple(
+        intent for i, intent in enumerate(intents()) if area in ("", intent.area) and (split == "val" or i % 8 != 5)
+    )
+
+
+def rival(draw: Draw, intent: Intent) -> Intent:
+    """A hard distractor of ``intent``: of its area, or made of its words."""
+    if intent.area and draw.chance(0.7):
+        return worded(draw, draw.choice(everyday(draw.split, intent.area)))
+    return rivals(draw, intent)
 
 
 def offered_with(draw: Draw, intent: Intent, others: int) -> tuple[Offered, list[Offered]]:
     """``intent`` and the whole offer in random order: it and ``others`` distractors, half of them hard."""
-    masked = draw.chance(0.4)
+    masked = draw.chance(0.25)
     target = offer_function(draw, intent, masked)
     offer = [target]
     while len(offer) <= others:
-        rival = rivals(draw, intent) if draw.chance(0.5) else draw_intent(draw)
-        if rival.name not in [o.intent.name for o in offer] and rival.about not in [o.intent.about for o in offer]:
-            offer.append(offer_function(draw, rival, masked))
+        other = offer_function(draw, rival(draw, intent) if draw.chance(0.65) else draw_intent(draw), masked)
+        if all(new(other, old) for old in offer):
+            offer.append(other)
     draw.random.shuffle(offer)
     return target, offer
+
+
+def new(one: Offered, other: Offered) -> bool:
+    """Whether two functions differ in kind, in name and in description."""
+    pairs = zip(*((o.intent.key or o.intent.name, o.spec.name, o.intent.about) for o in (one, other)), strict=True)
+    return all(mine != theirs for mine, theirs in pairs)
 
 
 def request(draw: Draw, offered: Offered) -> tuple[str, dict[str, Any]]:
@@ -50,7 +73,7 @@ def request(draw: Draw, offered: Offered) -> tuple[str, dict[str, Any]]:
     values, shown = {}, {}
     for slot in offered.intent.slots:
         if "{" + slot.name + "}" in text:
-            values[slot.name], shown[slot.name] = draw_value(draw, slot.kind)
+            values[slot.name], shown[slot.name] = asked_value(draw, slot.kind, slot.about)
     return text.format(**shown), values
 
 
@@ -97,7 +120,7 @@ def missing(draw: Draw) -> Task:
     target, offer = offered_with(draw, intent, how_many(draw))
     text = draw.ask((text.strip(),))
     named = [slot for slot in intent.slots if "{" + slot.name + "}" in text]
-    drawn = {slot.name: draw_value(draw, slot.kind) for slot in named}
+    drawn = {slot.name: asked_value(draw, slot.kind, slot.about) for slot in named}
     absent = [slot for slot in intent.slots if slot.required and slot not in named]
     if not absent:
         return missing(draw)
@@ -106,7 +129,7 @@ def missing(draw: Draw) -> Task:
     answer = Answer(f"Please tell me {wanted}.", f"{wanted[0].upper()}{wanted[1:]}?", "The function needs it.")
     turns = [Turn(question, (), answer)]
     if len(absent) == 1 and draw.chance(0.5):
-        value, given = draw_value(draw, absent[0].kind)
+        value, given = asked_value(draw, absent[0].kind, absent[0].about)
         values = {**{name: value for name, (value, _) in drawn.items()}, absent[0].name: value}
         turns.append(answered(draw, target, values, draw.ask(_GIVEN, v=given)))
     return _task(draw, turns, offer)
@@ -140,7 +163,8 @@ _BARE = (
 
 def _bare(draw: Draw) -> tuple[str, Intent]:
     """An everyday function, and a request that names nothing but its purpose."""
-    intent = draw.choice([intent for intent in everyday(draw) if any(slot.required for slot in intent.slots)])
+    needy = [intent for intent in everyday(draw.split) if any(slot.required for slot in intent.slots)]
+    intent = worded(draw, draw.choice(needy))
     verb, _, noun = intent.name.partition("_")
     text = draw.choice(_BARE).replace("{V}", verb.capitalize()).replace("{v}", verb)
     return text.replace("{n}", (noun or verb).replace("_", " ")).replace("{a}", lower_first(intent.about)), intent
@@ -161,9 +185,10 @@ def irrelevant(draw: Draw) -> Task:
         ask = draw.ask(_CHORES, c=deed)
         ask = ask[0].upper() + ask[1:]
     else:
-        wanted = offer_function(draw, draw_intent(draw), masked=False)
+        near = offer[0].intent.area and draw.chance(0.6)
+        wanted = offer_function(draw, rival(draw, offer[0].intent) if near else draw_intent(draw), masked=False)
         words = set(wanted.intent.name.split("_")) - {"get", "set", "find"}
-        if any(words & set(o.intent.name.split("_")) or o.intent.about == wanted.intent.about for o in offer):
+        if not all(new(wanted, o) and (near or not words & set(o.intent.name.split("_"))) for o in offer):
             return irrelevant(draw)
         ask, _ = request(draw, wanted)
     turn = Turn(ask, (), Answer(NO_FUNCTION, "I can't do that.", "I looked at my functions."))
@@ -218,8 +243,9 @@ def _twice(draw: Draw, first: Offered, _: list[Offered]) -> tuple[str, Runs]:
 
 def _two_functions(draw: Draw, first: Offered, offer: list[Offered]) -> tuple[str, Runs]:
     """Requests for two functions; the second joins ``offer``."""
-    second = offer_function(draw, draw_intent(draw), masked=draw.chance(0.3))
-    if second.spec.name in [o.spec.name for o in offer] or second.intent.name in [o.intent.name for o in offer]:
+    intent = rival(draw, first.intent) if draw.chance(0.4) else draw_intent(draw)
+    second = offer_function(draw, intent, masked=draw.chance(0.2))
+    if not all(new(second, o) for o in offer):
         return "", []
     offer.insert(draw.integer(0, len(offer)), second)
     (one, values), (two, others) = request(draw, first), request(draw, second)

@@ -7,10 +7,9 @@ from llamachat.messages import Message
 from llamachat.protocol import frame_failure
 from llamachat.tools.schemas import problems
 from llamachat.training import phrases
-from llamachat.training.composed import composed
 from llamachat.training.draw import Draw
 from llamachat.training.gen_arith import arithmetic, safe
-from llamachat.training.gen_functions import draw_intent, everyday, how_many, offered_with, request
+from llamachat.training.gen_functions import draw_intent, how_many, offered_with, request
 from llamachat.training.inject import injection
 from llamachat.training.intents import Intent, Slot
 from llamachat.training.persona import Answer
@@ -230,8 +229,7 @@ def mistaken(draw: Draw) -> Task:
 
 def mixed_offer(draw: Draw) -> Task:
     """Functions are offered beside python; the question is for the function, or for python."""
-    intent = composed(draw) if draw.chance(0.5) else draw.choice(everyday(draw))
-    target, offer = offered_with(draw, intent, how_many(draw))
+    target, offer = offered_with(draw, draw_intent(draw), how_many(draw))
     if draw.chance(0.5):
         return Task(arithmetic(draw).turns, tuple(offered.spec for offered in offer), code=True)
     question, values = request(draw, target)

@@ -1,8 +1,11 @@
 """Small talk, facts, honest ignorance, and things told earlier in the conversation."""
 
+from functools import cache
+
 from llamachat.training import phrases
-from llamachat.training.draw import Draw, expand
-from llamachat.training.persona import Answer
+from llamachat.training.draw import Draw, expand, with_articles
+from llamachat.training.persona import Answer, Persona, asks, generic
+from llamachat.training.phrases import Block
 from llamachat.training.task import Task, Turn
 from llamachat.training.values import draw_value, title
 
@@ -13,17 +16,40 @@ def small_talk(draw: Draw) -> Turn:
     return Turn(draw.ask(block.asks, p=draw.word("person")), (), Answer(block.full, block.short, "", block.named))
 
 
+_ORDERS = ("Tell", "Give", "Name", "Can", "Explain", "Define", "Do you", "Mix", "Translate", "Say", "Put", "If")
 _BEFORE = (
     "Do you know: ", "Tell me: ", "Please tell me: ", "Question: ", "hey, ", "Say, ",
     "can you tell me: ", "I wonder, ", "Quick: ",
 )  # fmt: skip
 
 
+@cache
+def pairs() -> tuple[tuple[Block, tuple[tuple[str, str], ...]], ...]:
+    """The table of pairs: what is asked of each, and the pairs."""
+    parted = ((block, (pair.split(": ") for pair in block.code.split("; "))) for block in phrases.blocks("pairs"))
+    return tuple((block, tuple((a, b) for a, b in items)) for block, items in parted)
+
+
+def paired(draw: Draw) -> Block:
+    """A fact of a kind that many things have, such as the capital of a country."""
+    block, items = draw.weighted(pairs(), [block.weight for block, _ in pairs()])
+    a, b = draw.choice(items)
+    number, _, unit = b.partition(" ")
+    slots = {"a": a, "b": b, "n": number, "u": unit, "q": draw.choice(("", "", "'", '"'))}
+    full, short = with_articles(block.full.format(**slots)), with_articles(block.short.format(**slots))
+    asked = with_articles(expand(draw.random, draw.choice(block.asks)).format(**slots))
+    return Block((asked[0].upper() + asked[1:],), full=full[0].upper() + full[1:], short=short)
+
+
 def fact(draw: Draw) -> Turn:
     """A question that the model can answer by itself."""
-    block = draw.choice(phrases.blocks("facts"))
-    ask = expand(draw.random, draw.choice(block.asks))
-    if draw.chance(0.35):
+    if draw.chance(0.7):
+        block = paired(draw)
+        ask = block.asks[0]
+    else:
+        block = draw.choice(phrases.blocks("facts"))
+        ask = expand(draw.random, draw.choice(block.asks))
+    if draw.chance(0.3) and not ask.startswith(_ORDERS):
         ask = draw.choice(_BEFORE) + ask
     if draw.chance(0.3):
         ask = ask[0].lower() + ask[1:]
@@ -54,16 +80,42 @@ def needs_search(draw: Draw) -> Turn:
 
 
 def talk(draw: Draw) -> Task:
-    """One or two turns of talk."""
-    roll = draw.random.random()
-    if roll < 0.08:
+    """One to three turns of talk."""
+    if draw.chance(0.08):
         return Task((needs_search(draw),), search=False)
-    makers = (small_talk, fact, unknowable)
-    turns = [
-        draw.random.choices(makers, (45, 40, 15))[0](draw)
-        for _ in range(draw.random.choices((1, 2, 3), (75, 20, 5))[0])
-    ]
-    return Task(tuple(turns))
+    return Task(tuple(_anything(draw) for _ in range(draw.weighted((1, 2, 3), (75, 20, 5)))))
+
+
+def _anything(draw: Draw) -> Turn:
+    return draw.weighted((small_talk, fact, unknowable), (40, 46, 14))(draw)
+
+
+def steered(draw: Draw) -> tuple[Persona, Task]:
+    """Talk under a rule that every answer must show."""
+    return generic(draw), Task(tuple(_anything(draw) for _ in range(draw.weighted((1, 2, 3, 4), (62, 22, 11, 5)))))
+
+
+def informed(draw: Draw) -> tuple[Persona, Task]:
+    """The system prompt says who speaks and what is so; then it is asked for."""
+    name, known = draw.name(), []
+    for block in draw.some(phrases.blocks("briefings"), draw.integer(1, 3)):
+        _, shown = draw_value(draw, block.code)
+        slots = {"v": shown, "n": draw.word("noun"), "z": draw.word("animal"), "name": name}
+        ask = draw.ask(block.asks, **slots)
+        known.append((draw.phrase((block.short,), **slots), Turn(ask, (), Answer(block.full.format(**slots), shown))))
+    who = draw.phrase(phrases.lines("roles"), name=name, job=draw.choice(asks("jobs")))
+    text = " ".join([with_articles(who), *(said for said, _ in known)])
+    turns = [turn for _, turn in known]
+    if draw.chance(0.3):
+        turns.append(small_talk(draw))
+    draw.random.shuffle(turns)
+    called = Persona(text, lambda answer: (answer.named or answer.full).format(name=name, role=""))
+    return called, Task(tuple(turns[: draw.integer(1, 2)]))
+
+
+def personas(draw: Draw) -> tuple[Persona, Task]:
+    """A system prompt that matters, and talk under it."""
+    return draw.weighted((steered, informed), (75, 25))(draw)
 
 
 _AFTER = (

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from llamachat.training.draw import Draw
 from llamachat.training.gen_arith import solved, yes_or_no
 from llamachat.training.task import Task, Turn
-from llamachat.training.values import join
+from llamachat.training.values import join, spoken_date
 
 
 def some_text(draw: Draw, low: int = 1, high: int = 4) -> str:
@@ -25,15 +25,23 @@ def text(draw: Draw) -> Turn:
     block = draw.block("strings")
     several = "split()" in block.code
     s = some_text(draw, 3 if several else 1, 7 if several else 4)
+    if "sorted({r})" in block.code:
+        s = draw.pseudo()
+    if "{n}" in block.code and "ord" in block.code:
+        s = s.lower()
     if "palindrome" in block.full:
         s = draw.pseudo()
         s = s + s[::-1][draw.integer(0, 1) :] if draw.chance(0.5) else s
     letter, other = draw.choice(s.replace(" ", "").lower()), draw.choice("abcdefghijklmnopqrstuvwxyz")
     quote, wrap = draw.choice(("''", "''", '""', '""', "“”", "")), draw.choice(("", "", "'", '"'))
     index = draw.integer(1, min(4, len(s)))
+    second = "".join(draw.some(s, len(s))) if draw.chance(0.5) else draw.pseudo()
+    second = second if "sorted({r})" in block.code else draw.word("word")
+    word, mark = draw.choice(s.split()) if draw.chance(0.7) else draw.word("word"), draw.choice(("'", '"'))
     slots = {
         "q": quote[:1] + s + quote[1:], "c": letter, "d": other, "k": wrap + letter + wrap, "l": wrap + other + wrap,
-        "j": index, "i": index - 1,
+        "j": index, "i": index - 1, "z": quote[:1] + second + quote[1:], "r": repr(second), "n": draw.integer(1, 25),
+        "w": repr(word), "k2": mark + word + mark, "m": draw.integer(65, 122),
     }  # fmt: skip
     code, ask = block.code.format(s=repr(s), **slots), draw.ask(block.asks, **slots)
     if "{not}" in block.full:
@@ -88,9 +96,6 @@ def spoken(draw: Draw, items: Sequence[object]) -> str:
     return join(words, "and" if style == 3 else ",")
 
 
-_MONTHS = "January February March April May June July August September October November December".split()
-
-
 def some_date(draw: Draw, after: datetime.date | None = None) -> tuple[str, str, datetime.date]:
     """A date as users write it, as python, and itself; shortly after another one if that is given."""
     if after:
@@ -98,14 +103,8 @@ def some_date(draw: Draw, after: datetime.date | None = None) -> tuple[str, str,
     else:
         years = (1900, 2060) if draw.chance(0.4) else (2015, 2030)
         day = datetime.date(draw.integer(*years), 1, 1) + datetime.timedelta(days=draw.integer(0, 364))
-    month, d, y = _MONTHS[day.month - 1], day.day, day.year
-    ordinal = f"{d}{'th' if 10 < d < 20 else {1: 'st', 2: 'nd', 3: 'rd'}.get(d % 10, 'th')}"
-    shown = draw.choice((
-        day.isoformat(), day.isoformat(), day.isoformat(), f"{d} {month} {y}", f"{d} {month} {y}", f"{month} {d}, {y}",
-        f"{month} {d} {y}", f"{ordinal} of {month} {y}", f"{ordinal} {month} {y}", f"the {ordinal} of {month} {y}",
-        f"{month} {ordinal}, {y}", f"{d} {month[:3]} {y}",
-    ))  # fmt: skip
-    return shown, f"date({y}, {day.month}, {d})", day
+    shown = day.isoformat() if draw.chance(0.3) else spoken_date(draw, day)
+    return shown, f"date({day.year}, {day.month}, {day.day})", day
 
 
 _IMPORT = "from datetime import date\n"
@@ -173,6 +172,23 @@ def calendar(draw: Draw) -> Turn:
     return _clock(draw)
 
 
+def dated(draw: Draw) -> Turn:
+    """Ages, ends of months and years, forms of a date, spans of time."""
+    block = draw.block("dates")
+    (d, x, day), early = some_date(draw), draw.integer(0, 12)
+    e, y, _ = some_date(draw, day + datetime.timedelta(days=draw.integer(0, draw.choice((0, 20000)))))
+    slots = {
+        "d": d, "x": x, "e": e, "y": y, "Y": day.year, "M": day.month, "Z": day.year + draw.integer(2, 60),
+        "month": f"{day:%B}", "n": draw.integer(2, 99), "p": draw.word("person"), "g": early, "j": draw.integer(0, 59),
+        "h": early + draw.integer(1, 11), "i": draw.integer(0, 59), "s": draw.integer(100, 20000),
+    }  # fmt: skip
+    code = block.code.format(**slots)
+    needs = [name for name in ("date", "timedelta") if f"{name}(" in code]
+    code = f"from datetime import {', '.join(needs)}\n{code}" if needs else code
+    ask = draw.ask(block.asks, **slots)
+    return yes_or_no(ask, code, block.full) if "{not}" in block.full else solved(ask, code, block.full)
+
+
 def _clock(draw: Draw) -> Turn:
     h, m, plus = draw.integer(0, 23), draw.integer(0, 59), draw.integer(5, 600)
     ask = draw.ask(
@@ -197,7 +213,7 @@ def go_on(draw: Draw, days: str) -> Turn:
 
 def text_and_dates(draw: Draw) -> Task:
     """One task of this file."""
-    maker = draw.weighted((text, listing, weekday, distance, shifted, calendar), (44, 28, 8, 9, 6, 5))
+    maker = draw.weighted((text, listing, weekday, distance, shifted, calendar, dated), (42, 24, 7, 8, 6, 4, 12))
     turn = maker(draw)
     if maker is distance and draw.chance(0.2):
         return Task((turn, go_on(draw, turn.answer.short)), code=True)

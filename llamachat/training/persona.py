@@ -4,12 +4,14 @@ Recipe: 40 % of the dialogs speak under the default prompt, 30 % under none, 12 
 under generic rules (upper case, closing words, a name, a word limit, ...) in paraphrases.
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
 from llamachat.training import phrases
 from llamachat.training.draw import Draw
+from llamachat.training.words import NUMBERS
 
 DEFAULT = "You are a helpful assistant."
 SHIPPED = {
@@ -17,7 +19,6 @@ SHIPPED = {
     "teacher": "You are a patient teacher. Say how you found the answer, then ask whether it is clear.",
     "pirate": "You are a pirate. Talk like one, and call the user matey.",
 }
-NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +73,8 @@ def shipped(draw: Draw) -> Persona:
 
 def generic(draw: Draw) -> Persona:
     """A persona made from a rule that most answers show."""
-    makers = (upper, lower, closing, opening, named, limited, addressed, plain)
-    return draw.weighted(makers, (3, 1, 4, 2, 4, 4, 2, 3))(draw)
+    makers = (upper, lower, closing, opening, named, limited, addressed, plain, avoiding, framed, mentioning)
+    return draw.weighted(makers, (3, 2, 4, 3, 4, 4, 2, 2, 1, 4, 2))(draw)
 
 
 def upper(draw: Draw) -> Persona:
@@ -95,9 +96,50 @@ def closing(draw: Draw) -> Persona:
 
 def opening(draw: Draw) -> Persona:
     """Begins every answer with given words."""
-    words = _some_words(draw, "openings")
-    text = draw.phrase(asks("opening"), w=words, q=draw.choice(("", '"', "'")))
-    return Persona(_framed(draw, text), lambda answer: f"{words}! {answer.full}")
+    words, mark = _some_words(draw, "openings"), draw.choice(("", "", "!", ":", ","))
+    text = draw.phrase(asks("opening"), w=words + mark, q='"' if mark else draw.choice(("", '"', "'")))
+    return Persona(_framed(draw, text), lambda answer: f"{words}{mark or '!'} {answer.full}")
+
+
+def avoiding(draw: Draw) -> Persona:
+    """Never says a word that no answer needs."""
+    word = draw.choice(asks("avoided")) if draw.chance(0.5) else draw.word("word")
+    return Persona(_framed(draw, draw.phrase(asks("avoiding"), w=word, q=draw.choice(("", '"', "'")))), _plainly)
+
+
+def _plainly(answer: Answer) -> str:
+    said = answer.full.removeprefix("Yes, ").removeprefix("No, ").removeprefix("Sorry, ")
+    return said[:1].upper() + said[1:]
+
+
+_FRAMES: dict[str, Callable[[Answer], str]] = {
+    "bulleted": lambda answer: f"- {answer.full}",
+    "numbered": lambda answer: f"1. {answer.full}",
+    "quoted": lambda answer: f'"{answer.full}"',
+    "bracketed": lambda answer: f"({answer.full})",
+    "starred": lambda answer: f"**{answer.full}**",
+    "labelled": lambda answer: f"Answer: {answer.full}",
+    "excited": lambda answer: f"{answer.full.rstrip('.!?')}!",
+    "markless": lambda answer: answer.full.rstrip(".!?"),
+    "twice": lambda answer: f"{answer.full} {answer.full}",
+    "asking": lambda answer: f"{answer.full} What else can I do for you?",
+    "object": lambda answer: json.dumps({"answer": answer.short or answer.full}, ensure_ascii=False),
+}
+"""Rules of form, by the name of their phrasings."""
+
+
+def framed(draw: Draw) -> Persona:
+    """Writes every answer in a form."""
+    kind = draw.choice(tuple(_FRAMES))
+    return Persona(_framed(draw, draw.phrase(asks(kind))), _FRAMES[kind])
+
+
+def mentioning(draw: Draw) -> Persona:
+    """Mentions something in every answer."""
+    word = draw.word("thing") if draw.chance(0.5) else draw.word("animal") + "s"
+    return Persona(
+        _framed(draw, draw.phrase(asks("mentioning"), w=word)), lambda a: f"{a.full} By the way, I like {word}."
+    )
 
 
 def named(draw: Draw) -> Persona:

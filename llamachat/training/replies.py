@@ -31,6 +31,8 @@ def _tell_fields(value: dict[str, Any]) -> Answer:
         return Answer("Done.", "Done")
     value = {key: item for key, item in value.items() if not (key == "status" and item in DONE)}
     parts = [_tell_field(key, item) for key, item in value.items()]
+    if len(value) == 1 and isinstance(item := next(iter(value.values())), bool):
+        parts = [f"{'yes' if item else 'no'}, {parts[0]}"]
     text = join(parts)
     return Answer(f"{text[0].upper()}{text[1:]}.", join([_plain(item) for item in value.values()], ","))
 
@@ -38,15 +40,18 @@ def _tell_fields(value: dict[str, Any]) -> Answer:
 def _tell_field(key: str, item: Any) -> str:
     words = key.replace("_", " ")
     if isinstance(item, bool):
-        return f"it is {'' if item else 'not '}{words}"
-    return f"the {words} is {_plain(item)}"
+        return f"it is {'' if item else 'not '}{words.removeprefix('is ')}"
+    if isinstance(item, dict):
+        return join([_tell_field(f"{key}_{inner}", part) for inner, part in item.items()])
+    several = isinstance(item, list) or (words.endswith("s") and not words.endswith(("ss", "us", "ews")))
+    return f"the {words} {'are' if several else 'is'} {_plain(item)}"
 
 
 def _plain(item: Any) -> str:
     if isinstance(item, bool):
         return "yes" if item else "no"
     if isinstance(item, list):
-        return join(item)
+        return join([_tell_item(part) for part in item]) or "none"
     return str(item)
 
 
@@ -79,13 +84,13 @@ def error(draw: Draw) -> dict[str, str]:
 
 
 def _draw(draw: Draw, reply: str) -> Any:
-    if draw.chance(0.15):
+    if draw.chance(0.07):
         return random_record(draw)
     if reply.startswith("number("):
         return {reply[7:-1]: draw.choice((draw.number(4), draw.decimal()))}
     if reply == "status" and draw.chance(0.5):
         reply = "status2"
-    template = phrases.mapping("replies")[reply]
+    template = phrases.mapping("replies").get(reply, reply)
     if not template.startswith("* "):
         return _record(draw, template)
     count = draw.weighted((0, 1, 2, 3), (10, 40, 30, 20))
@@ -102,7 +107,7 @@ def _record(draw: Draw, template: str) -> Any:
     text = fill(draw, template)
     if "=" not in text:
         return _typed(text)
-    return {key: _typed(value) for key, value in (field.split("=", 1) for field in text.split("; "))}
+    return {key: _typed(value) for key, value in (field.split("=", 1) for field in text.split("; ") if field)}
 
 
 def _typed(text: str) -> Any:

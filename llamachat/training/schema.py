@@ -6,18 +6,18 @@ from typing import Any
 from llamachat.offer import FunctionSpec
 from llamachat.training.draw import Draw
 from llamachat.training.intents import Intent, Slot
-from llamachat.training.values import INTEGERS, NUMBERS
+from llamachat.training.values import DECIMALS, INTEGERS
 
 
 def type_of(kind: str) -> dict[str, Any]:
     """The JSON schema of ``kind``."""
     if kind.startswith("enum("):
-        return {"type": "string", "enum": kind[5:-1].split(",")}
+        return {"type": "string", "enum": [option.partition("=")[0] for option in kind[5:-1].split(",")]}
     if kind in ("list", "people"):
         return {"type": "array", "items": {"type": "string"}}
-    if kind == "boolean":
+    if kind == "boolean" or kind.startswith("bool("):
         return {"type": "boolean"}
-    return {"type": "integer" if kind in INTEGERS else "number" if kind in NUMBERS else "string"}
+    return {"type": "integer" if kind in INTEGERS else "number" if kind in DECIMALS else "string"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,10 @@ class Offered:
 def offer_function(draw: Draw, intent: Intent, masked: bool) -> Offered:
     """The spec of ``intent``. Masked: names say nothing, only the descriptions do (Hammer, 2024)."""
     name = _mask(draw) if masked else _styled(draw, intent.name)
-    names = {slot.name: draw.pseudo(1, 2) if masked and draw.chance(0.7) else slot.name for slot in intent.slots}
+    names = {
+        slot.name: draw.pseudo(1, 2) if masked and draw.chance(0.7) else slot.shown or slot.name
+        for slot in intent.slots
+    }
     properties = {names[slot.name]: _property(draw, slot) for slot in intent.slots}
     required = [names[slot.name] for slot in intent.slots if slot.required]
     schema = {"type": "object", "properties": properties, "required": required}
@@ -66,7 +69,7 @@ _PREFIXES = ("get", "fetch", "find", "check", "do", "run", "make", "new", "my", 
 
 def _styled(draw: Draw, name: str) -> str:
     words = name.split("_")
-    if draw.chance(0.15):
+    if draw.chance(0.08):
         words = [draw.choice(_PREFIXES), *words]
     style = draw.random.random()
     if style < 0.12:

@@ -10,18 +10,21 @@ from typing import Any
 
 from llamachat.training import phrases
 from llamachat.training.draw import Draw, expand
-from llamachat.training.words import kinds
+from llamachat.training.words import NUMBERS, kinds
 
-INTEGERS = frozenset({"small", "integer", "percent", "degree", "size"})
-NUMBERS = frozenset({"number", "decimal"})
+INTEGERS = frozenset({"small", "integer", "percent", "degree", "size", "stars", "warmth"})
+DECIMALS = frozenset({"number", "decimal"})
 _ATOM = re.compile(r"<([^<>]+)>")
 
 
 def draw_value(draw: Draw, kind: str) -> tuple[Any, str]:
     """A JSON value of ``kind`` and how a user would write it."""
     if kind.startswith("enum("):
-        value = draw.choice(kind[5:-1].split(","))
-        return value, value
+        value, _, ways = draw.choice(kind[5:-1].split(",")).partition("=")
+        return value, draw.choice(ways.split("/")) if ways else value
+    if kind.startswith("bool("):
+        yes = draw.chance(0.5)
+        return yes, draw.choice(kind[5:-1].split(",")[not yes].split("/"))
     if kind in ("list", "people"):
         count = draw.integer(2, 4)
         items = draw.words("person", count) if kind == "people" else [_item(draw) for _ in range(count)]
@@ -32,7 +35,45 @@ def draw_value(draw: Draw, kind: str) -> tuple[Any, str]:
     text = atom(draw, kind)
     if kind == "boolean":
         return text == "true", "on" if text == "true" else "off"
-    return (int(text) if kind in INTEGERS else float(text) if kind in NUMBERS else text), text
+    return (int(text) if kind in INTEGERS else float(text) if kind in DECIMALS else text), text
+
+
+def asked_value(draw: Draw, kind: str, about: str) -> tuple[Any, str]:
+    """As `draw_value`, but where ``about`` tells the form of a date or a time, users write it in other forms too."""
+    value, shown = draw_value(draw, kind)
+    if kind == "date" and "YYYY" in about and draw.chance(0.3):
+        return value, spoken_date(draw, datetime.date.fromisoformat(value))
+    if kind == "clock" and "HH:MM" in about and draw.chance(0.2):
+        return value, spoken_clock(draw, value)
+    if kind == "small" and 1 < value < len(NUMBERS) and draw.chance(0.2):
+        return value, NUMBERS[value]
+    return value, shown
+
+
+_MONTHS = "January February March April May June July August September October November December".split()
+
+
+def spoken_date(draw: Draw, day: datetime.date) -> str:
+    """``day`` as people write it: not ISO."""
+    month, d, y = _MONTHS[day.month - 1], day.day, day.year
+    nth = ordinal(d)
+    return draw.choice((
+        f"{d} {month} {y}", f"{d} {month} {y}", f"{month} {d}, {y}", f"{month} {d} {y}", f"{nth} of {month} {y}",
+        f"{nth} {month} {y}", f"the {nth} of {month} {y}", f"{month} {nth}, {y}", f"{d} {month[:3]} {y}",
+    ))  # fmt: skip
+
+
+def ordinal(n: int) -> str:
+    """``1st``, ``22nd``, ``13th``."""
+    return f"{n}{'th' if 10 < n % 100 < 20 else {1: 'st', 2: 'nd', 3: 'rd'}.get(n % 10, 'th')}"
+
+
+def spoken_clock(draw: Draw, time: str) -> str:
+    """``HH:MM`` with twelve hours, such as ``6:30 pm``."""
+    hour, minute = map(int, time.split(":"))
+    half = ("am", "pm")[hour >= 12]
+    short = f"{(hour - 1) % 12 + 1}" + (f":{minute:02}" if minute else "")
+    return short + draw.choice((f" {half}", half, f" {half[0]}.m."))
 
 
 def fill(draw: Draw, template: str) -> str:
@@ -104,4 +145,4 @@ def join(items: list[Any], word: str = "and") -> str:
 def known(kind: str) -> bool:
     """Whether ``draw_value`` can draw ``kind``."""
     names = {"list", "people", "number", *_ATOMS, *phrases.mapping("values"), *kinds()}
-    return kind.startswith("enum(") or kind in names
+    return kind.startswith(("enum(", "bool(")) or kind in names

@@ -11,6 +11,7 @@ HELD_OUT = 15
 """Per cent of names and of phrasings that only val has."""
 CLOSED = frozenset({"weekday", "month", "verb", "food", "animal", "room", "filename"})
 """Classes whose members the model should simply know; they are in both splits."""
+NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 ONSETS = "b br c ch cl d dr f fl g gr h j k kl l m n p pl pr qu r s sh sk st t th tr v w z".split()
 VOWELS = "a e i o u ai ea ee ia o oo ou y".split()
 CODAS = "b ck d f g l ll m n nd ng nt p r rd rn s sk ss st t x".split() + [""] * 12
