@@ -17,6 +17,7 @@ from llamachat.config import Config, Weights
 from llamachat.doors import bench, protocol, sandbox, sessions
 from llamachat.doors import config as config_door
 from llamachat.doors import tools as tools_door
+from llamachat.doors import train as train_door
 from llamachat.doors.doctor import doctor
 from llamachat.doors.eval import evaluate
 from llamachat.errors import ConfigError, LlamaChatError, StorageError
@@ -45,6 +46,7 @@ app.add_typer(protocol.app, name="protocol")
 app.add_typer(sandbox.app, name="sandbox")
 app.add_typer(sessions.app, name="sessions")
 app.add_typer(tools_door.app, name="tools")
+app.add_typer(train_door.app, name="train")
 
 
 Form = Literal["text", "json", "stream-json"]

@@ -99,15 +99,19 @@ def places(runtime: Runtime, jobs: int) -> int:
 
 
 async def hold(task: Task, runtime: Runtime, settings: Settings = Settings()) -> Outcome:
-    """The dialog of one task, to its end: a turn that fails does not spare the ones behind it."""
+    """The dialog of one task, with a python of its own."""
     python = PythonSession()
-    stage = _Stage(Dialog((Message("system", task.persona),) if task.persona else ()))
     try:
         place_files(task, python)
-        tools = toolbox(task, python)
-        judged = [await _turn(stage, task, turn, runtime, tools, settings) for turn in task.turns]
+        return await converse(task, runtime, toolbox(task, python.tool), settings)
     finally:
         await python.close()
+
+
+async def converse(task: Task, runtime: Runtime, tools: Toolbox, settings: Settings = Settings()) -> Outcome:
+    """The dialog of one task, to its end: a turn that fails does not spare the ones behind it."""
+    stage = _Stage(Dialog((Message("system", task.persona),) if task.persona else ()))
+    judged = [await _turn(stage, task, turn, runtime, tools, settings) for turn in task.turns]
     return Outcome(task, tuple(judged), stage.dialog, tuple(stage.events))
 
 

@@ -15,11 +15,11 @@ from llamachat.tools.python import PythonSession
 _QUERY = {"type": "object", "properties": {"query": {"type": "string"}}, "required": ["query"]}
 
 
-def toolbox(task: Task, python: PythonSession) -> Toolbox:
-    """What the model may call. ``python`` is the session of this task alone."""
+def toolbox(task: Task, python: Tool) -> Toolbox:
+    """What the model may call. ``python`` is that of this task alone."""
     tools = [_function(task, function) for function in task.functions]
     if "python" in task.tools:
-        tools.append(python.tool)
+        tools.append(python)
     if "search" in task.tools:
         tools.append(_search(task))
     return Toolbox(tuple(tools))
