@@ -13,7 +13,8 @@ from llamachat.sessions.tree import Tree
 
 
 def pairs(tree: Tree) -> Iterator[dict[str, Any]]:
-    """``{"prompt", "chosen", "rejected"}``, each a list of messages with their sampled ids, and what was ``preferred``.
+    """``{"prompt", "chosen", "rejected"}``, each a list of messages with their sampled ids, the names of the ``tools``
+    that were on, and what was ``preferred``.
     Replies that were cut short, or mended after a crash, compare with nothing."""
     for parent in (None, *tree.nodes):
         replies = [node for node in tree.children(parent) if node.message.role == "assistant" and _whole(tree, node)]
@@ -40,11 +41,12 @@ def _comparable(tree: Tree, better: Node, worse: Node) -> bool:
 
 
 def _pair(tree: Tree, better: Node, worse: Node) -> dict[str, Any]:
-    opening = tree.dialog(better.id).messages[:-1]
+    opening, conditions = tree.dialog(better.id).messages[:-1], tree.conditions(better.id)
     return {
         "prompt": [message_data(message) for message in opening],
         "chosen": [message_data(step.message) for step in tree.reply(better.id)],
         "rejected": [message_data(step.message) for step in tree.reply(worse.id)],
+        "tools": list(conditions.tools) if conditions else [],
         "preferred": "edited" if better.kind == "edit" else "chosen",
         "ids": [better.id, worse.id],
     }

@@ -43,7 +43,7 @@ class DPO:
         margins = self.beta * (gained[chosen] - gained[rejected])
         nll = -(by_reply(said, batch) / lengths)[chosen]
         right = int((margins > 0).sum())
-        return Measured(dpo_loss(margins, nll, self.nll).sum(), {"right": right, "margin": float(margins.sum())})
+        return Measured(dpo_loss(margins, nll, self.nll).sum(), {"right": right, "margin": margins.sum().item()})
 
     def kept(self, batch: Batch) -> Tensor:
         """Which learned ids (N,) count in d."""
