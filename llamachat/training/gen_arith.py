@@ -33,9 +33,9 @@ def clean(run: Run) -> str:
     return value[1:-1] if value[:1] in "'\"" and value[:1] == value[-1:] else value
 
 
-def yes_or_no(question: str, code: str, claim: str) -> Turn:
+def yes_or_no(question: str, code: str, claim: str, run: Run | None = None) -> Turn:
     """The turn that runs a test; ``claim`` has a ``{not}`` where the negation goes."""
-    run = execute(code)
+    run = run or execute(code)
     yes = run.stdout == "True"
     told = claim.replace("{not}", "" if yes else " not")
     return Turn(question, python(code, run), Answer(f"{'Yes' if yes else 'No'}, {told}", "Yes" if yes else "No", HOW))
