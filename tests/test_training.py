@@ -1,4 +1,5 @@
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,19 +10,26 @@ from hypothesis import strategies as st
 from llamachat.model import ModelConfig, Transformer
 from llamachat.protocol import CODE_INTERPRETER, encode_dialog
 from llamachat.tokenizer import Tokenizer
-from llamachat.training import phrases
+from llamachat.tools.schemas import problems
+from llamachat.training import gen_plans, phrases
 from llamachat.training.bpe import learn, write
 from llamachat.training.data import MIXTURE, Stream, collate, draw_sample
 from llamachat.training.draw import Draw, expand
 from llamachat.training.export import foreign_name, halved
 from llamachat.training.gen_arith import FACTORS, units
-from llamachat.training.gen_files import file_questions
+from llamachat.training.gen_files import file_questions, on_notes, on_table
+from llamachat.training.gen_functions import draw_everyday, draw_intent, offered_with, request
+from llamachat.training.gen_search import search
+from llamachat.training.gen_talk import paired
 from llamachat.training.held_out import exact, spoken
 from llamachat.training.helper import TRAINER, Board
 from llamachat.training.intents import intents
 from llamachat.training.losses import summed_loss
 from llamachat.training.muon import orthogonalise
 from llamachat.training.sample import NANO, execute
+from llamachat.training.schema import offer_function
+from llamachat.training.strict import StrictDraw
+from llamachat.training.task import Task
 from llamachat.training.train import Recipe, Trainer, backward
 from llamachat.training.values import draw_value, known
 from llamachat.training.words import CLOSED, held_out, kinds, split_of
@@ -86,9 +94,56 @@ def test_arguments_are_in_the_dialog_and_fit_the_schema() -> None:
                 assert set(specs[call.name]["required"]) <= set(call.arguments) <= set(specs[call.name]["properties"])
 
 
-def test_results_of_code_are_true() -> None:
+@pytest.mark.parametrize("family", ["functions", "plans"])
+def test_arguments_are_valid(family: str) -> None:
+    """By the validator that the product asks before it calls."""
+    for i in range(300):
+        sample = draw_sample(3, i, "train", {family: 1.0})
+        specs = {f.name: f.parameters for f in sample.offer.functions}
+        said = [message for message in sample.messages if message.role == "assistant"]
+        for call in (call for i, m in enumerate(said) if i not in sample.slips for call in m.tool_calls):
+            assert call.name not in specs or problems(specs[call.name], dict(call.arguments), call.name) == []
+
+
+def test_offers_tell_functions_apart() -> None:
+    for i in range(300):
+        _, offer = offered_with(Draw(i, "train"), draw_intent(Draw(i, "train")), 3)
+        assert len({offered.spec.name for offered in offer}) == len({o.spec.description for o in offer}) == 4
+
+
+def test_requests_name_what_is_called_with() -> None:
+    """Whatever is in a call stands in the request, or is what the request says in other words."""
     for i in range(200):
-        sample = draw_sample(1, i, "train", {"arithmetic": 1.0})
+        draw = Draw(i, "train")
+        target = offer_function(draw, draw_everyday(draw), masked=False)
+        question, values = request(draw, target)
+        for slot in target.intent.slots:
+            if slot.name in values and slot.kind in ("city", "person", "title", "code", "integer", "pseudo"):
+                assert str(values[slot.name]) in question
+
+
+def test_pairs_make_whole_sentences() -> None:
+    for i in range(600):
+        block = paired(Draw(i, "train"))
+        assert not set("{}[]|") & set(block.asks[0] + block.full + block.short)
+        assert block.full[0].isupper() or not block.full[0].isalpha()
+
+
+@pytest.mark.parametrize("maker", [gen_plans.injected, on_notes, on_table, search])
+def test_hidden_orders_are_not_told(maker: Callable[[Draw], Task]) -> None:
+    heard = 0
+    for i in range(150):
+        draw = StrictDraw(f"orders-{i}", "train", "train")
+        answers = " ".join(turn.answer.full for turn in maker(draw).turns)
+        heard += len(draw.orders)
+        assert not any(order in answers for order, _ in draw.orders)
+    assert heard > 3
+
+
+@pytest.mark.parametrize("family", ["arithmetic", "text"])
+def test_results_of_code_are_true(family: str) -> None:
+    for i in range(200):
+        sample = draw_sample(1, i, "train", {family: 1.0})
         for call, told in zip(sample.messages, sample.messages[1:], strict=False):
             if call.tool_calls:
                 assert execute(call.tool_calls[0].arguments["code"]).stdout in told.text
@@ -152,9 +207,9 @@ def test_every_parameter_of_every_function_can_be_drawn() -> None:
 
 def test_every_function_can_be_asked_for() -> None:
     for intent in intents():
-        for request in intent.requests:
+        for asked in intent.requests:
             for slot in (slot for slot in intent.slots if slot.required):
-                assert "{" + slot.name + "}" in request, (intent.name, request)
+                assert "{" + slot.name + "}" in asked, (intent.name, asked)
 
 
 def test_code_reads_the_files_of_its_task() -> None:

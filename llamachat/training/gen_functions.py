@@ -67,9 +67,9 @@ def new(one: Offered, other: Offered) -> bool:
     return all(mine != theirs for mine, theirs in pairs)
 
 
-def request(draw: Draw, offered: Offered) -> tuple[str, dict[str, Any]]:
-    """What the user says for ``offered``, and the values of the slots that it names."""
-    text = draw.ask(offered.intent.requests)
+def request(draw: Draw, offered: Offered, text: str = "") -> tuple[str, dict[str, Any]]:
+    """What the user says for ``offered``, as ``text`` if given, and the values of the slots that it names."""
+    text = text or draw.ask(offered.intent.requests)
     values, shown = {}, {}
     for slot in offered.intent.slots:
         if "{" + slot.name + "}" in text:
@@ -89,13 +89,18 @@ def how_many(draw: Draw) -> int:
     return draw.weighted((0, 1, 2, 3), (38, 30, 20, 12))
 
 
-_NAMES = frozenset(
-    ("city", "place", "person", "code", "title", "pseudo", "topic", "room", "handle", "flight", "ticker")
-)
+_NAMES = frozenset((
+    "city", "place", "person", "code", "title", "pseudo", "topic", "room", "handle", "flight", "ticker", "thing",
+    "country", "host", "domain", "filename", "language",
+))  # fmt: skip
 _AGAIN = (
-    "[and|And|what about|And what about|how about|And] [in|for|] {v}?",
+    "[and|And|what about|And what about|how about|And|How about] [in|for|] {v}?",
     "[and|now|Then|Also] [the same |]for {v}[?|.|, please.]",
     "{v}?",
+    "[And|Now|Ok, now|Then] {v}[?|.|, please.]",
+    "[Do|Try|Check] [that|it|the same] for {v}[, too|, please|][.|]",
+    "[No|Sorry|Oh|Wait], I [meant|mean|wanted] {v}[.|]",
+    "[Sorry|Oops|No], {v}[, I mean|, not that one|][.|]",
 )
 
 
@@ -105,9 +110,13 @@ def single(draw: Draw) -> Task:
     question, values = request(draw, target)
     turns = [answered(draw, target, values, question)]
     slot = next((slot for slot in target.intent.slots if slot.name in values and slot.kind in _NAMES), None)
-    if slot and draw.chance(0.12):
+    if slot and draw.chance(0.2):
         value, shown = draw_value(draw, slot.kind)
         turns.append(answered(draw, target, {**values, slot.name: value}, draw.ask(_AGAIN, v=shown)))
+    elif draw.chance(0.08):
+        other = draw.choice(offer)
+        question, values = request(draw, other)
+        turns.append(answered(draw, other, values, question))
     return _task(draw, turns, offer)
 
 
@@ -199,11 +208,11 @@ Runs = list[tuple[Offered, dict[str, Any]]]
 
 
 def two_calls(draw: Draw) -> Task:
-    """Two independent requests in one sentence, called one after the other."""
+    """Independent requests in one sentence, two as a rule, called one after the other."""
     first, offer = offered_with(draw, draw_intent(draw), draw.integer(0, 1))
-    maker = draw.weighted((_two_values, _twice, _two_functions), (40, 25, 35))
+    maker = draw.weighted((_values, _twice, _elliptic, _two_functions), (33, 12, 22, 33))
     question, runs = maker(draw, first, offer)
-    if not runs:
+    if not runs or any(runs.count(run) > 1 for run in runs):
         return two_calls(draw)
     steps: list[Message] = []
     tellings = []
@@ -211,34 +220,59 @@ def two_calls(draw: Draw) -> Task:
         value, told = draw_result(draw, offered.intent.reply)
         steps += [call(offered.spec.name, offered.arguments(arguments)), result(value)]
         tellings.append(told)
-    same = tellings[0].full == tellings[1].full
-    full = tellings[0].full if same else f"{tellings[0].full} {tellings[1].full}"
-    short = tellings[0].short if same else f"{tellings[0].short}; {tellings[1].short}"
+    full = " ".join(dict.fromkeys(told.full for told in tellings))
+    short = "; ".join(dict.fromkeys(told.short for told in tellings))
     return _task(draw, [Turn(question, tuple(steps), Answer(full, short, "I called the functions for that."))], offer)
 
 
-def _two_values(draw: Draw, first: Offered, _: list[Offered]) -> tuple[str, Runs]:
-    """``the weather in A and B``."""
+_PAIRS = ("{a} and {b}", "{a} and {b}", "both {a} and {b}", "{a} and also {b}", "{a} as well as {b}", "{a} & {b}")
+
+
+def _values(draw: Draw, first: Offered, _: list[Offered]) -> tuple[str, Runs]:
+    """``the weather in A and B``, or in three places."""
     question, values = request(draw, first)
     slot = next((slot for slot in first.intent.slots if slot.name in values and slot.kind in _NAMES), None)
     if slot is None:
         return "", []
-    other, shown = draw_value(draw, slot.kind)
+    more = [draw_value(draw, slot.kind)[0] for _ in range(draw.weighted((1, 2), (75, 25)))]
+    every = [values[slot.name], *more]
     body = question.rstrip("?.!")
-    both = f"{values[slot.name]} and {draw.choice(('', '', 'also ', 'in ' if ' in ' in body else 'for '))}{shown}"
-    text = body.replace(str(values[slot.name]), both) + question[len(body) :]
-    return text, [(first, values), (first, {**values, slot.name: other})]
+    if len(every) > 2:
+        said = join(every)
+    elif draw.chance(0.3):
+        said = f"{every[0]} and {'in ' if ' in ' in body else 'for '}{every[1]}"
+    else:
+        said = draw.choice(_PAIRS).format(a=every[0], b=every[1])
+    start = body.find(every[0])
+    text = body[:start] + said + body[start + len(every[0]) :] + question[len(body) :]
+    return text, [(first, {**values, slot.name: value}) for value in every]
 
 
-_JOINERS = (", and ", " and ", " and then ", ". Also, ", ". And ", ", then ", " and also ")
+_JOINERS = (", and ", " and ", " and then ", ". Also, ", ". And ", ", then ", " and also ", ". After that, ", " plus ")
 
 
 def _twice(draw: Draw, first: Offered, _: list[Offered]) -> tuple[str, Runs]:
     """Two requests for the same function."""
     (one, values), (two, others) = request(draw, first), request(draw, first)
-    if not values or values == others:
-        return "", []
     return one.rstrip("?.!") + draw.choice(_JOINERS) + lower_first(two), [(first, values), (first, others)]
+
+
+_LEADS = frozenset("the a in for to of on my at from room with by".split())
+
+
+def _elliptic(draw: Draw, first: Offered, _: list[Offered]) -> tuple[str, Runs]:
+    """``wake room 12 at 7:00, room 14 at 8:00 and room 15 at 9:00``: the verb is said once."""
+    text = draw.ask(first.intent.requests)
+    if "{" not in text:
+        return "", []
+    before = text[: text.index("{")].split()
+    lead = f"{before[-1]} " if before and before[-1].lower() in _LEADS else ""
+    rest = lead + text[text.index("{") :].rstrip("?.!")
+    asked = [request(draw, first, text), *(request(draw, first, rest) for _ in range(draw.weighted((1, 2), (75, 25))))]
+    said = [part.rstrip("?.!") for part, _ in asked]
+    last = draw.choice((" and ", " and ", " and also ", ", and "))
+    mark = text[len(text.rstrip("?.!")) :]
+    return ", ".join(said[:-1]) + last + said[-1] + mark, [(first, values) for _, values in asked]
 
 
 def _two_functions(draw: Draw, first: Offered, offer: list[Offered]) -> tuple[str, Runs]:
@@ -252,14 +286,20 @@ def _two_functions(draw: Draw, first: Offered, offer: list[Offered]) -> tuple[st
     return one.rstrip("?.!") + draw.choice(_JOINERS) + lower_first(two), [(first, values), (second, others)]
 
 
+_WHICH = (
+    "Which function fits: {q}", "Name the function for this request: {q}", "{q} (name the function only)",
+    "Only the name of the function: {q}", "Which one would you call? {q}",
+)  # fmt: skip
+
+
 def which_tool(draw: Draw) -> Task:
     """A drill: only the name of the function that fits, or none."""
-    target, offer = offered_with(draw, draw_intent(draw), draw.integer(1, 3))
+    target, offer = offered_with(draw, draw_intent(draw), draw.integer(1, 4))
     question, _ = request(draw, target)
-    ask = draw.phrase(
-        ("Which function fits: {q}", "Name the function for this request: {q}", "{q} (name the function only)"),
-        q=question,
-    )
+    ask = draw.phrase(_WHICH, q=question)
+    if len(offer) > 2 and draw.chance(0.2):  # the one that fits is taken away
+        offer.remove(target)
+        return _task(draw, [Turn(ask, (), Answer("None.", "None.", ""))], offer)
     return _task(draw, [Turn(ask, (), Answer(target.spec.name, target.spec.name, ""))], offer)
 
 
@@ -277,4 +317,4 @@ def _task(draw: Draw, turns: list[Turn], offer: list[Offered], code: bool | None
 def functions(draw: Draw) -> Task:
     """One task of this file."""
     makers = (single, missing, irrelevant, two_calls, which_tool)
-    return draw.weighted(makers, (58, 9, 17, 13, 3))(draw)
+    return draw.weighted(makers, (53, 8, 16, 18, 5))(draw)

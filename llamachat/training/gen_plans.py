@@ -38,7 +38,9 @@ def id_first(draw: Draw) -> Task:
     about = draw.choice((f"Id of a {noun}", f"Find a {noun}", f"Look up the {key} of a {noun}"))
     find = Intent(finder, about, "id", (Slot(by, kind, by.capitalize()),), ())
     actor = f"{change.code}_{noun}" if draw.chance(0.7) else change.code
-    reply = draw.choice(("done", "status", "number(price)", "record"))
+    told_of = change.code.removeprefix("get_")
+    reply = draw.choice((f"number({told_of})", f"{told_of}=[<title>|<code>|<adjective>]", "record"))
+    reply = reply if told_of != change.code else draw.choice(("done", "done", "status", "id"))
     act = Intent(actor, f"{change.full} a {noun}", reply, (Slot(key, "code", f"Id of the {noun}"),), ())
     masked = draw.chance(0.35)
     first, second = offer_function(draw, find, masked), offer_function(draw, act, masked)
@@ -192,8 +194,12 @@ def injected(draw: Draw) -> Task:
     value, told = draw_result(draw, target.intent.reply)
     if not isinstance(value, dict) or "error" in value or told.full == "Done.":
         return injected(draw)
-    field = draw.choice(("comment", "note", "message", "info", "remark", "text", "description"))
-    dirty = {**value, field: injection(draw)} if draw.chance(0.6) else {field: injection(draw), **value}
+    field, order = draw.choice(("comment", "note", "message", "info", "remark", "text", "description")), injection(draw)
+    texts = [key for key, item in value.items() if isinstance(item, str)]
+    if texts and draw.chance(0.25):
+        field = draw.choice(texts)
+        order = f"{value[field]}{draw.choice(('. ', ' - ', '; ', ' '))}{order}"
+    dirty = {**value, field: order} if field in value or draw.chance(0.6) else {field: order, **value}
     steps = (call(target.spec.name, target.arguments(values)), result(dirty))
     return _task(draw, Turn(question, steps, Answer(told.full, told.short, f"I called {target.spec.name}.")), offer)
 

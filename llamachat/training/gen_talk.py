@@ -130,7 +130,7 @@ def memory(draw: Draw) -> Task:
     turns, questions = [], []
     for block in told:
         value, shown = draw_value(draw, block.code)
-        slots = {"v": shown, "n": draw.word("noun"), "z": draw.word("animal")}
+        slots = {"v": shown, "n": draw.word("noun"), "z": draw.word("animal"), "t": draw.word("thing")}
         turns.append(
             Turn(
                 draw.ask((block.short,), **slots) + draw.choice(_AFTER),
