@@ -15,6 +15,7 @@ import typer
 from llamachat import __version__, config, trust
 from llamachat.config import Config, Weights
 from llamachat.doors import bench, protocol, sandbox, sessions
+from llamachat.doors import cache as cache_door
 from llamachat.doors import config as config_door
 from llamachat.doors import tools as tools_door
 from llamachat.doors import train as train_door
@@ -41,6 +42,7 @@ app = typer.Typer(
 app.command()(doctor)
 app.command("eval")(evaluate)
 app.add_typer(bench.app, name="bench")
+app.add_typer(cache_door.app, name="cache")
 app.add_typer(config_door.app, name="config")
 app.add_typer(protocol.app, name="protocol")
 app.add_typer(sandbox.app, name="sandbox")

@@ -57,6 +57,17 @@ class RemoteConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class CacheConfig:
+    """What was read once, so that it need not be read again."""
+
+    __pydantic_config__: ClassVar[Any] = _CLOSED
+    ram_mb: Annotated[int, Ge(0)] | None = _said(
+        None, "For branches that were left; by default a quarter of the free memory, at most 8,192."
+    )
+    disk_mb: Annotated[int, Ge(0)] = _said(2048, "For the next start; 0 keeps nothing. llamachat cache clear.")
+
+
+@dataclass(frozen=True, slots=True)
 class SamplingConfig:
     """How the next token is chosen; what is absent is left to the persona and the model."""
 
@@ -125,6 +136,7 @@ class Config:
     __pydantic_config__: ClassVar[Any] = _CLOSED
     chat: ChatConfig = field(default_factory=ChatConfig)
     remote: RemoteConfig = field(default_factory=RemoteConfig)
+    cache: CacheConfig = field(default_factory=CacheConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     python: PythonConfig = field(default_factory=PythonConfig)
     search: SearchConfig = field(default_factory=SearchConfig)

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llamachat.config import Config
-from llamachat.paths import bundled_model, variable
+from llamachat.paths import bundled_model, cache_dir, variable
 
 if TYPE_CHECKING:
     from llamachat.remote import RemoteRuntime
@@ -21,6 +21,12 @@ def open_runtime(settings: Config, name: str | None = None) -> "LlamaRuntime | R
 
         key = settings.remote.key_variable
         return RemoteRuntime.open(Address.read(url, variable(key) if key else None, settings.remote.patience), own)
+    from llamachat.kv_tiers import Budgets
     from llamachat.runtime import LlamaRuntime
 
-    return LlamaRuntime.open(Path(name).expanduser() if name else own, weights=settings.chat.weights)
+    ram, disk = settings.cache.ram_mb, settings.cache.disk_mb
+    return LlamaRuntime.open(
+        Path(name).expanduser() if name else own,
+        weights=settings.chat.weights,
+        budgets=Budgets(None if ram is None else ram << 20, disk << 20, cache_dir() / "kv"),
+    )

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -17,7 +18,9 @@ from llamachat.checkpoints.quantised import load_quantised
 from llamachat.config import Weights
 from llamachat.engine import EngineThread, Hop
 from llamachat.errors import ConfigError, ContextOverflow, EngineError
-from llamachat.kv_tree import KVTree, common_prefix, default_budget
+from llamachat.kv_store import fingerprint
+from llamachat.kv_tiers import Budgets, Tiers
+from llamachat.kv_tree import common_prefix
 from llamachat.model import Branches, KVCache, Transformer
 from llamachat.picking import Picker, score_ids
 from llamachat.protocol import Dialect
@@ -37,8 +40,8 @@ class LlamaRuntime:
     """Generates with one model on one device, one generation at a time, in a thread of its own.
 
     ``context`` is the longest prompt plus reply, in tokens. ``live_ids`` are the ids whose keys and values are in the
-    cache: the next prompt is read only from where it departs from them, or from the branches that were left and are
-    ``parked`` in RAM. ``stats`` tells of the latest generation.
+    cache: the next prompt is read only from where it departs from them, or from what is
+    ``parked`` in RAM or on disk. ``stats`` tells of the latest generation.
     """
 
     def __init__(
@@ -51,7 +54,7 @@ class LlamaRuntime:
         sampling: SamplingParams = SamplingParams(),
         context: int | None = None,
         threads: int | None = None,
-        parked_bytes: int | None = None,
+        budgets: Budgets = Budgets(),
     ) -> None:
         self.tokenizer, self.dialect, self.name = tokenizer, dialect, name
         self.sampling = sampling
@@ -63,7 +66,8 @@ class LlamaRuntime:
         self.scores: list[TokenScore] = []
         """Of the ids of the latest ``generate``, each there before its id is, if ``sampling.logprobs`` asks for it."""
         self.live_ids: list[int] = []
-        self.parked = KVTree(default_budget() if parked_bytes is None else parked_bytes)
+        kind = model.tok_embeddings.weight.dtype
+        self.parked = Tiers(budgets, lambda: fingerprint(model.state_dict(), model.config, kind))
         self._model = fast(model)
         self._weight = model.tok_embeddings.weight
         self._cache: KVCache | None = None
@@ -81,6 +85,7 @@ class LlamaRuntime:
         max_context: int | None = None,
         threads: int | None = None,
         weights: Weights | None = None,
+        budgets: Budgets = Budgets(),
         progress: Callable[[float], None] | None = None,
     ) -> "LlamaRuntime":
         """Load a checkpoint: on CUDA in bfloat16 where there is one, else on the CPU in float32 (bfloat16 from 1e9
@@ -111,6 +116,7 @@ class LlamaRuntime:
             sampling=checkpoint.sampling,
             context=context,
             threads=threads,
+            budgets=budgets,
         )
 
     async def generate(
@@ -185,6 +191,13 @@ class LlamaRuntime:
             self._guard(lambda: self._run(hop, prompt, picker, stop_ids))
         finally:
             hop.end()
+        if self.parked.on_disk:
+            with suppress(EngineError):  # closed meanwhile
+                self._worker.submit(self._save)  # nobody waits for the disk
+
+    @torch.inference_mode()
+    def _save(self) -> None:
+        self.parked.save(self._cache, self.live_ids)
 
     def _guard(self, work: Callable[[], T]) -> T:
         """The result of ``work`` with the model. If it fails, the next one begins anew. Raises EngineError."""
@@ -215,6 +228,7 @@ class LlamaRuntime:
                     break
         finally:
             prefilled = max(0, min(len(self.live_ids), len(prompt)) - cached)
+            self.parked.learned(prefilled, first - started)
             self.stats = GenerationStats(
                 prompt_tokens=len(prompt),
                 cached_tokens=cached,

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tiny_llama import reference, save_huggingface
 
 from llamachat.checkpoints import open_checkpoint
+from llamachat.kv_tiers import Budgets
 from llamachat.kv_tree import KVTree, common_prefix
 from llamachat.model import KVCache, Transformer
 from llamachat.runtime import LlamaRuntime
@@ -190,7 +191,7 @@ async def test_an_interrupted_branch_is_kept(runtime: LlamaRuntime) -> None:
 
 async def test_a_budget_of_nothing_parks_nothing(folder: Path, model: Transformer) -> None:
     with_room = LlamaRuntime.open(folder, device="cpu", threads=1)
-    runtime = LlamaRuntime(model, with_room.tokenizer, context=1024, threads=1, parked_bytes=0)
+    runtime = LlamaRuntime(model, with_room.tokenizer, context=1024, threads=1, budgets=Budgets(ram=0))
     for _ in range(2):
         assert await say(runtime, SYSTEM) == await say(with_room, SYSTEM)
         assert await say(runtime, list(b"else")) == await say(with_room, list(b"else"))

@@ -74,6 +74,7 @@ def _checks(model: Path | None) -> Iterator[Check]:
     yield from _safely("tools", _tools, loaded.config)
     yield from _safely("terminal", _terminal)
     yield from _safely("sessions", _store)
+    yield from _safely("kept", _kept)
     yield from _safely("folders", _folders)
 
 
@@ -200,6 +201,13 @@ def _store() -> Iterator[Check]:
         yield Check("sessions", "ok", f"none yet; they will be in {found.path}")
     for file in found.aside:
         yield Check("sessions", "note", f"a damaged store was set aside: {file}", "Remove it when you miss nothing.")
+
+
+def _kept() -> Iterator[Check]:
+    from llamachat.doors.cache import kept
+
+    for name, size in kept():
+        yield Check("kept", "ok", f"{name}, {size / 2**20:,.1f} MiB; llamachat cache clear removes them")
 
 
 def _folders() -> Iterator[Check]:
