@@ -199,6 +199,40 @@ def average(
         _tell(f"Averaged {len(models)} models. Talk to it: llamachat -m {out}")
 
 
+@app.command("round")
+def rounds(  # noqa: PLR0913
+    out: Out,
+    model: Model = None,
+    count: Annotated[int, typer.Option("-n", "--rounds", min=1, help="How many rounds.")] = 2,
+    prompts: Annotated[int, typer.Option(min=1, help="Generated tasks of a round.")] = 520,
+    k: Annotated[int, typer.Option("-k", "--samples", min=2, help="Replies to each.")] = 8,
+    temperature: Annotated[float, typer.Option(min=0.01, help="Of sampling.")] = 0.8,
+    replay: Annotated[float, typer.Option(min=0.0, help="Generated dialogs for each sampled one.")] = 2.0,
+    runs: Annotated[int, typer.Option(min=1, help="DPO runs to average.")] = 2,
+    tested: Annotated[int, typer.Option(min=1, help="Tasks of the evaluation after each stage.")] = 195,
+    lr: Annotated[float | None, typer.Option(help="Learning rate of SFT.")] = None,
+    dpo_lr: Annotated[float | None, typer.Option(help="Learning rate of DPO.")] = None,
+    format_mask: Annotated[bool, typer.Option(help="DPO leaves end tokens out of the comparison.")] = True,
+    nll: Annotated[bool, typer.Option(help="DPO keeps the chosen replies likely.")] = True,
+    averaging: Annotated[bool, typer.Option(help="Average several DPO runs.")] = True,
+    hard: Annotated[bool, typer.Option(help="Take wrong calls as rejected replies.")] = True,
+    seed: Seed = 1,
+    device: Device = None,
+) -> None:
+    """Rounds of sampling, reward model, SFT, DPO and averaging, with an evaluation after each stage. Goes on where a
+    stopped run was, given the same folder."""
+    from llamachat.paths import bundled_model
+    from llamachat.training.post.rounds import TABLE, Plan, run_rounds
+
+    plan = Plan(
+        count, prompts, k, temperature, replay, runs, tested, seed=seed, lr=lr, dpo_lr=dpo_lr,
+        format_mask=format_mask, nll=nll, averaging=averaging, hard=hard, device=device,
+    )  # fmt: skip
+    with _ready(out):
+        run_rounds(plan, model or bundled_model(), out)
+        typer.echo((out / f"{TABLE}.md").read_text(encoding="utf-8"))
+
+
 @contextmanager
 def _ready(out: Path) -> Iterator[None]:
     """Under torchrun, join the other processes; tell how to go on if the run is stopped."""

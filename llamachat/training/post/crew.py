@@ -145,6 +145,7 @@ class Crew:
         seed: str = "",
     ) -> None:
         """``hold`` each of ``works`` on ``branches`` branches, all of which must begin with the same prompt."""
+        self.stirred = asyncio.Event()  # of the loop that runs now
         waiting = enumerate(works)
         seats: list[Seat] = []
         try:
