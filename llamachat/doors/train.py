@@ -33,7 +33,9 @@ Rate = Annotated[
     float | None, typer.Option("--lr", help="Learning rate. Default: by size and method (docs/training.md).")
 ]
 Epochs = Annotated[int, typer.Option(min=1, help="How often every line is learned from.")]
-Step = Annotated[int, typer.Option(min=64, help="Tokens of an update.")]
+Step = Annotated[
+    int | None, typer.Option(min=64, help="Tokens of an update. Default: an eighth of the data, 512 to 16384.")
+]
 Context = Annotated[int, typer.Option(min=64, help="The longest dialog, in tokens; longer ones are left out.")]
 Seed = Annotated[int, typer.Option(help="Decides the order, and what is drawn.")]
 Afresh = Annotated[bool, typer.Option("--afresh", help="Encode the texts anew, though ids are there.")]
@@ -49,7 +51,7 @@ def sft(  # noqa: PLR0913 typer reads the options from the signature
     lora: Lora = None,
     lr: Rate = None,
     epochs: Epochs = 2,
-    step: Step = 16_384,
+    step: Step = None,
     context: Context = 2048,
     seed: Seed = 1,
     afresh: Afresh = False,
@@ -66,7 +68,7 @@ def sft(  # noqa: PLR0913 typer reads the options from the signature
         lines = _lines(files)
         start = begin(model, device=device, lora=lora, context=context, afresh=afresh, seed=seed)
         rows = _fitting(dialogs(lines, start.speech, _known(functions)), start)
-        learn(start, SFT(), rows, _recipe(start, "sft", lr, epochs, step, seed), out, title="SFT")
+        learn(start, SFT(), rows, _recipe(start, "sft", rows, lr, epochs, step, seed), out, title="SFT")
         _tell(f"Learned from {len(rows)} dialogs. Talk to it: llamachat -m {out}")
 
 
@@ -78,7 +80,7 @@ def dpo(  # noqa: PLR0913
     lora: Lora = None,
     lr: Rate = None,
     epochs: Epochs = 1,
-    step: Step = 8192,
+    step: Step = None,
     context: Context = 2048,
     seed: Seed = 1,
     beta: Annotated[float, typer.Option(min=0.0, help="How far the model may go from where it began.")] = 0.1,
@@ -101,7 +103,7 @@ def dpo(  # noqa: PLR0913
         ends = start.speech.tokenizer.stop_ids if format_mask else frozenset()
         objective = DPO(ends, beta, nll)
         rows = objective.referred(start.model, rows)
-        learn(start, objective, rows, _recipe(start, "dpo", lr, epochs, step, seed), out, title="DPO")
+        learn(start, objective, rows, _recipe(start, "dpo", rows, lr, epochs, step, seed), out, title="DPO")
         _tell(f"Learned from {len(rows)} pairs. Talk to it: llamachat -m {out}")
 
 
@@ -113,7 +115,7 @@ def reward(  # noqa: PLR0913
     lora: Lora = None,
     lr: Rate = None,
     epochs: Epochs = 1,
-    step: Step = 8192,
+    step: Step = None,
     context: Context = 2048,
     seed: Seed = 1,
     held_out: Annotated[float, typer.Option(min=0.0, max=0.9, help="The share of prompts to test on.")] = 0.1,
@@ -133,7 +135,7 @@ def reward(  # noqa: PLR0913
         rows = ranked(_fitting(preferences(lines, start.speech, _known(functions)), start))
         rows, test = split(rows, held_out)
         objective = Reward(start.checkpoint.config.dim, start.model.output.weight.device)
-        learn(start, objective, rows, _recipe(start, "reward", lr, epochs, step, seed), out, title="reward model")
+        learn(start, objective, rows, _recipe(start, "reward", rows, lr, epochs, step, seed), out, title="reward model")
         objective.save(out)
         pairs = sum(len(row.better) for row in test)
         _tell(
@@ -286,8 +288,10 @@ def _fitting(rows: "Sequence[Row]", start: "Start") -> "list[Row]":
     return found
 
 
-def _recipe(start: "Start", method: str, lr: float | None, epochs: int, step: int, seed: int) -> "Recipe":
-    from llamachat.training.post.run import default_rate
+def _recipe(
+    start: "Start", method: str, rows: "Sequence[Row]", lr: float | None, epochs: int, step: int | None, seed: int
+) -> "Recipe":
+    from llamachat.training.post.run import default_rate, default_step
     from llamachat.training.post.trainer import Recipe
 
     rate = default_rate(start, method) if lr is None else lr
@@ -295,6 +299,7 @@ def _recipe(start: "Start", method: str, lr: float | None, epochs: int, step: in
         raise ConfigError(f"The learning rate is {rate}.", "Choose it between 0 and 1, say 1e-4.")
     trained = f"adapters of rank {start.lora}" if start.lora else "all weights"
     _tell(f"{start.checkpoint.name}: {trained}, learning rate {rate:g}, on {start.model.output.weight.device}.")
+    step = step or default_step(rows)
     return Recipe(rate, epochs, step, min(step, 4096), seed=seed)
 
 

@@ -26,7 +26,7 @@ from llamachat.training.post.reading import Line, dialogs, fitting, preferences,
 from llamachat.training.post.reject import sample
 from llamachat.training.post.reward import HEAD, Reward
 from llamachat.training.post.rows import Reply, Row
-from llamachat.training.post.run import default_rate, learn, split
+from llamachat.training.post.run import default_rate, default_step, learn, split
 from llamachat.training.post.sft import SFT
 from llamachat.training.post.start import Start, begin
 from llamachat.training.post.trainer import Objective, Recipe
@@ -117,10 +117,8 @@ class Round:
     def reward(self, model: Path) -> dict[str, float]:
         """The reward model's accuracy on pairs held out; empty if there are too few pairs for one."""
         folder, start = self.folder("reward"), self.begin(model)
-        rows = fitting(
-            ranked(preferences(self.lines(PAIRS_FILE, "samples/before"), start.speech)), start.speech.context
-        )
-        rows, test = split(rows, 0.2)
+        pairs = preferences(self.lines(PAIRS_FILE, "samples/before"), start.speech)
+        rows, test = split(ranked(fitting(pairs, start.speech.context)), 0.2)
         if not test:
             return {}
         objective = Reward(start.checkpoint.config.dim, start.model.output.weight.device)
@@ -128,7 +126,8 @@ class Round:
             start = self.begin(folder)
             objective = Reward.load(folder, start.checkpoint.config.dim, start.model.output.weight.device)
         else:
-            self.learn(start, objective, rows, folder, "reward", 2, 8192)
+            (folder / "config.json").unlink(missing_ok=True)  # a kill came between the model and its head
+            self.learn(start, objective, rows, folder, "reward", 2)
             objective.save(folder)
         return {"reward accuracy": round(objective.accuracy(start.model, test), 4), "reward pairs": len(test)}
 
@@ -137,7 +136,7 @@ class Round:
         start = self.begin(model)
         rows = dialogs(self.lines(SFT_FILE, "samples"), start.speech)
         rows += replayed(start, round(self.plan.replay * len(rows)), self.plan.seed + self.number)
-        return self.learn(start, SFT(), rows, self.folder("sft"), "sft", 1, 16_384)
+        return self.learn(start, SFT(), rows, self.folder("sft"), "sft", 1)
 
     def dpo(self, model: Path, run: int) -> Path:
         """Learn from the pairs of this round and the one before: older ones are of models that are gone."""
@@ -146,7 +145,7 @@ class Round:
         objective = DPO(ends, nll=0.2 if self.plan.nll else 0.0)
         lines = self.lines(PAIRS_FILE, "samples", latest=2)
         rows = objective.referred(start.model, fitting(preferences(lines, start.speech), start.speech.context))
-        return self.learn(start, objective, rows, self.folder(f"dpo-{run}"), "dpo", 1, 8192, run)
+        return self.learn(start, objective, rows, self.folder(f"dpo-{run}"), "dpo", 1, run)
 
     def average(self, runs: Sequence[Path]) -> Path:
         """The mean of the runs."""
@@ -156,17 +155,16 @@ class Round:
         return folder
 
     def learn(
-        self, start: Start, objective: Objective, rows: Sequence[Row], out: Path, method: str, epochs: int, step: int,
-        run: int = 0,
-    ) -> Path:  # fmt: skip
+        self, start: Start, objective: Objective, rows: Sequence[Row], out: Path, method: str, epochs: int, run: int = 0
+    ) -> Path:
         """Train, unless that was done."""
         if not (out / "config.json").exists():
             given = {"sft": self.plan.lr, "dpo": self.plan.dpo_lr}.get(method)
             rate = (given or default_rate(start, method)) * (0.5 if run % 2 else 1.0)
+            rows = fitting(rows, start.speech.context)
+            step = default_step(rows)
             recipe = Recipe(rate, epochs, step, min(step, 4096), seed=self.plan.seed + 10 * self.number + run)
-            learn(
-                start, objective, fitting(rows, start.speech.context), recipe, out, title=f"{out.parent.name} {method}"
-            )
+            learn(start, objective, rows, recipe, out, title=f"{out.parent.name} {method}")
         return out
 
     def begin(self, model: Path) -> Start:
@@ -178,7 +176,7 @@ class Round:
         return self.out / f"round-{number or self.number}" / name
 
     def lines(self, file: str, stage: str, latest: int = 0) -> list[Line]:
-        """The lines of a stage's file, of the ``latest`` rounds (all by default). Raises ConfigError if there are none."""
+        """The lines of a stage's file, of the ``latest`` rounds (0 is all). Raises ConfigError if there are none."""
         numbers = range(max(1, self.number - latest + 1 if latest else 1), self.number + 1)
         paths = [self.folder(stage, number) / file for number in numbers]
         found = [line for path in paths if path.stat().st_size for line in read_lines(path)]

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from llamachat.errors import ConfigError
 from llamachat.training.post.rows import Row
-from llamachat.training.post.saving import check_free, save_checkpoint
-from llamachat.training.post.start import LARGE, Start
+from llamachat.training.post.saving import LARGE, check_free, save_checkpoint
+from llamachat.training.post.start import Start
 from llamachat.training.post.trainer import STATE, Objective, Recipe, Trainer, place
 from llamachat.training.post.watch import bar, of_trainer, save_curve
 
@@ -22,6 +22,11 @@ def default_rate(start: Start, method: str) -> float:
     if start.checkpoint.parameters <= LARGE:
         return small
     return large * ((2 if method == "dpo" else 10) if start.lora else 1)
+
+
+def default_step(rows: Sequence[Row], most: int = 16_384) -> int:
+    """Ids of an update: at least eight updates an epoch, if that leaves 512 ids for each."""
+    return max(512, min(most, sum(row.size for row in rows) // 8))
 
 
 class Interrupted(Exception):

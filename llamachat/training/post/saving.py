@@ -23,6 +23,7 @@ from llamachat.training.bpe import write
 from llamachat.training.export import foreign_name, halved
 
 SHARD = 4 << 30  # bytes
+LARGE = 500e6  # weights
 ALONG = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 
 
@@ -38,14 +39,16 @@ def save_checkpoint(
     source: Checkpoint,
     *,
     name: str = "",
-    dtype: torch.dtype = torch.bfloat16,
+    dtype: torch.dtype | None = None,
     shard: int = SHARD,
 ) -> None:
     """Write ``state`` (our names) with the shape, tokenizer and dialect of ``source`` to the folder ``out``.
 
+    ``dtype``: float32 up to half a billion weights, else bfloat16: its 8 bits lose what a short run changes.
     config.json comes last, so a folder that has one is whole. Raises StorageError.
     """
     tokenizer = source.load_tokenizer()
+    dtype = dtype or (torch.float32 if source.parameters <= LARGE else torch.bfloat16)
     try:
         out.mkdir(parents=True, exist_ok=True)
         ranks = source.vocabulary()

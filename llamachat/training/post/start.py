@@ -16,8 +16,7 @@ from llamachat.paths import bundled_model, variable
 from llamachat.runtime import engine_error, pick_device
 from llamachat.training.post.lora import add_lora, merge_lora
 from llamachat.training.post.reading import Speech
-
-LARGE = 500e6  # weights; from here on adapters are the default
+from llamachat.training.post.saving import LARGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +46,7 @@ def begin(
     seed: int = 1,
     compiled: bool | None = None,
 ) -> Start:
-    """Open ``path`` (the embedded model by default) for training. ``lora`` None: adapters from 0.5e9 weights on.
+    """Open ``path`` (the embedded model by default) for training. ``lora`` None: adapters, if it is LARGE.
 
     ``context``: the longest dialog, in tokens. Raises CheckpointError, and EngineError if it does not fit in memory.
     """
