@@ -12,6 +12,7 @@ from llamachat.training.words import CODAS, ONSETS, VOWELS, Split, held_out, pie
 T = TypeVar("T")
 _CHOICE = re.compile(r"\[([^\[\]]*)\]")
 _ARTICLE = re.compile(r"\b([Aa]) (?=(?!one\b|eu)[aeio]|umbrella|uncle|under|hour|honest|heir)")
+_WORD = re.compile(r"\b[a-z]{5,}\b")
 _OPENERS = (
     "please ",
     "hey, ",
@@ -140,7 +141,22 @@ class Draw:
             text = text[:-1] + self.random.choice(_CLOSERS) + text[-1]
         if self.chance(0.2) and text[-1] in "?.":
             text = text[:-1]
+        if self.chance(0.04):
+            text = self._misspelt(text)
+        if self.chance(0.04):
+            text = expand(self.random, self.random.choice(phrases.lines("asides"))) + text[0].upper() + text[1:]
+        elif self.chance(0.03) and text[-1] in "?.!":
+            text += expand(self.random, self.random.choice(phrases.lines("afterwards")))
         return text.format(**slots) if slots else text
+
+    def _misspelt(self, text: str) -> str:
+        """``text`` with two letters of a word swapped, or one left out; slots stay whole."""
+        words = [match for match in _WORD.finditer(text) if text[match.start() - 1 : match.start()] != "{"]
+        if not words:
+            return text
+        at = self.random.choice(words).start() + self.random.randint(1, 3)
+        kept = text[at + 1] + text[at] if self.chance(0.6) else text[at + 1]
+        return text[:at] + kept + text[at + 2 :]
 
 
 def lower_first(text: str) -> str:

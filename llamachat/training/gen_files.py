@@ -138,8 +138,19 @@ def on_table(draw: Draw) -> Task:
     value = clean(done)
     ask = with_articles(draw.ask(block.asks, **{**slots, "n": slots["n"].replace("_", " ")}))
     told = block.full.format(v=value, g=slots["g"])
-    turn = Turn(ask, (*python(look, seen), *python(full, done)), Answer(told, value, HOW))
-    return Task((turn,), code=True, files=files)
+    turns = [Turn(ask, (*python(look, seen), *python(full, done)), Answer(told, value, HOW))]
+    if made.text == made.plain and "{n}" in block.code and draw.chance(0.25):
+        turns.append(_again(draw, slots, opened, files))
+    return Task(tuple(turns), code=True, files=files)
+
+
+def _again(draw: Draw, slots: dict[str, str], opened: str, files: dict[str, str]) -> Turn:
+    """One more question about the rows that python still has."""
+    block = draw.block("again")
+    code = block.code.format(**slots)
+    done = run(f"{opened}\n{code}", files)
+    value, spoken = clean(done), {**slots, "n": slots["n"].replace("_", " ")}
+    return Turn(draw.ask(block.asks, **spoken), python(code, done), Answer(block.full.format(v=value), value, HOW))
 
 
 def on_text(draw: Draw) -> Task:

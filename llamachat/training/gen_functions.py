@@ -268,6 +268,8 @@ def _elliptic(draw: Draw, first: Offered, _: list[Offered]) -> tuple[str, Runs]:
     before = text[: text.index("{")].split()
     lead = f"{before[-1]} " if before and before[-1].lower() in _LEADS else ""
     rest = lead + text[text.index("{") :].rstrip("?.!")
+    if set(rest) & set(".?!"):  # two sentences
+        return "", []
     asked = [request(draw, first, text), *(request(draw, first, rest) for _ in range(draw.weighted((1, 2), (75, 25))))]
     said = [part.rstrip("?.!") for part, _ in asked]
     last = draw.choice((" and ", " and ", " and also ", ", and "))

@@ -24,7 +24,7 @@ def text(draw: Draw) -> Turn:
     """A question about one string."""
     block = draw.block("strings")
     several = "split()" in block.code
-    s = some_text(draw, 3 if several else 1, 7 if several else 4)
+    s = some_text(draw, 3 if several else 1, 7 if several or draw.chance(0.25) else 4)
     if "sorted({r})" in block.code:
         s = draw.pseudo()
     if "{n}" in block.code and "ord" in block.code:
