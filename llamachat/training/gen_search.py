@@ -121,7 +121,7 @@ def _failed(reason: str) -> Message:
     return Message("ipython", frame_failure(reason))
 
 
-_NUMERIC = frozenset(("people", "height", "number", "money", "year"))
+_NUMERIC = frozenset(("people", "height", "number", "money"))
 _ROUNDED = (", rounded to two decimals", " and round to two decimals", " (two decimals)")
 _ASKS = (
     "[Search for|Look up|Find|Search the web for|Get] the {k} of {x} and {w}{t}.",

@@ -79,7 +79,8 @@ def names_of(kind: str, split: Split) -> tuple[str, ...]:
     return tuple(word for word in words if word.lower() not in spoken())
 
 
-_IN_CODE = "brave_search Echo recent default stdout simply know compute called looked searched function way else"  # of the wire format, and of phrasings that no table holds
+# Words of the wire format, and of phrasings that no table holds.
+_IN_CODE = "brave_search Echo recent default stdout simply know compute called looked searched function way else"
 
 
 @cache
