@@ -1,11 +1,14 @@
 """What the model's code may and may not do: everyday programs run, walks into the interpreter are refused."""
 
 import importlib.util
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+import llamachat
 from llamachat.tools.python import PythonSession
 from llamachat.tools.python_worker.guards import ALLOWED
 
@@ -58,7 +61,7 @@ REFUSED = {
     "guard": ("def _getattr_(a, b): return 1", "the name '_getattr_' is not available here"),
     "rebind": ("import math as _write_", "the name '_write_' is not available here"),
     "global": ("def f():\n    global _echo_", "the name '_echo_' is not available here"),
-    "class": ("x = 1\nclass A: pass\nA().__class__ = int", "'__class__' can't be changed here"),
+    "class": ("x = [1]\nx.__class__ = tuple", "'__class__' can't be changed here, but for objects of your own"),
     "import": ("__import__('os')", "__import__ can't be called here; use an import statement"),
     "eval": ("eval('().__globals__')", "NotAllowed: line 1: '__globals__' is hidden here"),
     "exec": ("exec('import socket')", "ImportError: the module socket can't be imported here"),
@@ -107,6 +110,28 @@ async def test_walks_outside_are_refused_in_words(python: PythonSession, name: s
     result = await python.run(code)
     assert not result.ok
     assert message in str(result.error)
+
+
+IMPORTED = """
+import sys
+from llamachat.tools.python_worker.audit import Files, watch
+TEXT = "def f(self): return self.__dict__"
+watch(Files("."), ())
+exec(compile("import writes_code", "<cell 1>", "exec"))
+try:
+    exec(compile("exec(TEXT)", "<cell 2>", "exec"))
+except PermissionError as error:
+    print(error)
+"""
+
+
+def test_a_library_may_compile_what_it_likes_while_it_is_imported(tmp_path: Path) -> None:
+    """scipy.stats makes classes of text that reads ``self.__dict__``; text that comes later could be the model's."""
+    (tmp_path / "writes_code.py").write_text("exec('def f(self): return self.__dict__')\nprint('imported')")
+    environment = {"PYTHONPATH": f"{Path(llamachat.__file__).parents[1]}:{tmp_path}", "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-c", IMPORTED.replace('Files(".")', f"Files({str(tmp_path)!r})")]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.stdout == "imported\ntext that uses '__dict__' can't be evaluated here\n", done.stderr
 
 
 async def test_what_is_refused_can_be_caught_and_lived_with(python: PythonSession) -> None:

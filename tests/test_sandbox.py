@@ -1,9 +1,11 @@
 """The walls: hostile cells as real processes, with the policy and without, for each kind of walls that is here."""
 
+import ast
 import asyncio
 import ctypes
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -13,12 +15,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 import llamachat
+from llamachat.doors import bench
 from llamachat.errors import ConfigError
 from llamachat.tools import sandbox
 from llamachat.tools.python import PythonLimits, PythonSession
-from llamachat.tools.python.zygotes import base
 from llamachat.tools.walls import namespaces
 
 HERE = Path(__file__).parent
@@ -136,28 +139,45 @@ def test_whatever_is_composed_of_attacks_the_session_lives_on(snippets: list[str
 WALLED = PythonSession(PythonLimits(seconds=3), policy=False)
 
 
-def open_descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
+def test_cells_deaths_and_dialogs_leave_nothing_behind() -> None:
+    """The same with ``--cells 10000 --deaths 1000 --dialogs 200`` takes a quarter of an hour: bench/README.md."""
+    done = CliRunner().invoke(bench.app, ["soak", "--cells", "300", "--deaths", "12", "--dialogs", "20", "--json"])
+    found = json.loads(done.stdout)
+    assert done.exit_code == 0, found
+    assert found["20 dialogs"]["processes"] > 20
+    assert found["all closed"]["descriptors"] <= found["before"]["descriptors"]
 
 
-def folders() -> int:
-    return len(os.listdir(base()))
+CROWD = """
+import asyncio, os
+from llamachat.errors import StorageError
+from llamachat.tools.python import PythonSession
+
+async def main():
+    before = len(os.listdir("/proc/self/fd"))
+    sessions = [PythonSession() for _ in range(30)]
+    results = await asyncio.gather(*(session.run("1 + 1") for session in sessions), return_exceptions=True)
+    await asyncio.gather(*(session.close() for session in sessions))
+    print({getattr(result, "value", type(result).__name__) for result in results})
+
+asyncio.run(main())
+"""
 
 
-async def test_cells_crashes_and_dialogs_leave_nothing_behind() -> None:
-    await WALLED.close()
-    before = open_descriptors(), folders()
-    keeper = PythonSession(policy=False)
-    for number in range(300):
-        assert (await keeper.run(str(number))).value == str(number)
-    for _ in range(30):
-        assert (await keeper.run("import os; os._exit(1)")).status == "error"
-    sessions = [PythonSession() for _ in range(20)]
-    values = await asyncio.gather(*(session.run(str(place)) for place, session in enumerate(sessions)))
-    assert [result.value for result in values] == [str(place) for place in range(20)]
-    for session in (*sessions, keeper):
-        await session.close()
-    assert (open_descriptors(), folders()) == before
+@pytest.mark.parametrize(("hard", "seen"), [(4096, {"2"}), (100, {"2", "StorageError"})])
+def test_sessions_need_descriptors_and_say_so(hard: int, seen: set[str]) -> None:
+    """A terminal starts with a low limit that may be raised; where it may not, that is no reason for weaker walls."""
+    limits = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (100, hard))}
+    done = subprocess.run([sys.executable, "-c", CROWD], capture_output=True, text=True, **limits)
+    assert set(ast.literal_eval(done.stdout)) <= seen, done.stderr
+    assert done.stderr == ""
+
+
+async def test_slow_libraries_are_loaded_before_the_clock_of_a_cell_runs() -> None:
+    python = PythonSession(policy=False, warm=False)
+    loaded = "import sys\n[name for name in ('num' 'py', 'sym' 'py') if name in sys.modules]"
+    assert (await python.run(loaded + "  # numpy")).value == "['numpy']"
+    await python.close()
 
 
 async def test_no_walls_no_python(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,8 +63,8 @@ async def _run(session: "PythonSession", cells: list[str], attachments: dict[str
                 path = Path(folder) / str(number)
                 path.write_bytes(data)
                 session.attach(path, name)
+        layers = (await session.look("\n".join(cells))).layers
         results = [await _cell(session, code) for code in cells]
-        layers = (await session.look()).layers
         return {"results": results, "layers": [asdict(layer) for layer in layers]}
     finally:
         await session.close()

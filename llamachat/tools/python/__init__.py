@@ -144,12 +144,12 @@ class PythonSession:
         On cancellation the code is interrupted; if that needs force, the next result says that the state is gone.
         """
         async with self._lock:
-            worker = await self._need_worker()
+            worker = await self._need_worker(code)
             try:
                 ran = await worker.run(code, self.limits.seconds)
                 if not (ran.started or ran.stopped):
                     self._drop()
-                    worker = await self._need_worker()
+                    worker = await self._need_worker(code)
                     ran = await worker.run(code, self.limits.seconds)
                 result = await self._judge(ran, self._lost)
             finally:
@@ -172,10 +172,11 @@ class PythonSession:
         self._home.clear()
         self._pool = None
 
-    async def look(self) -> Walls:
-        """The layers that hold a worker here, found by starting one. Raises as ``run`` does."""
+    async def look(self, ahead: str = "") -> Walls:
+        """The layers that hold a worker here, found by starting one, ready for code like ``ahead``. Raises as ``run``
+        does."""
         async with self._lock:
-            await self._need_worker()
+            await self._need_worker(ahead)
         assert self.walls
         return self.walls
 
@@ -188,12 +189,12 @@ class PythonSession:
         result = await self.run(arguments["code"])
         return ToolOutput(result.text(self.limits.output), result.ok, result.artifacts)
 
-    async def _need_worker(self) -> WorkerProcess:
+    async def _need_worker(self, code: str) -> WorkerProcess:
         if self._worker is None or not self._worker.alive:
             self._drop()
             _ = self._home.folder  # if there is no place for files, say so first
             self._pool = self._pool or pool(self._wanted)
-            self._worker, self.walls = await self._pool.take()
+            self._worker, self.walls = await self._pool.take(code)
             assert self._worker.link.scratch is not None
             room = Room(self._worker.link.scratch, self._worker.attached, self._worker.shown)
             await asyncio.to_thread(self._home.move_in, room)

@@ -29,6 +29,8 @@ class Link:
         self.layers: list[tuple[str, bool, str]] = []
         self.failed = ""
         """Why there is no worker."""
+        self.starved = False
+        """Whether that is no fault of the walls."""
         self.exit: int | None = None
         """Exit status of a dead worker, or minus the signal that killed it."""
         self.cpu = 0.0
@@ -70,7 +72,9 @@ class Link:
             del self._received[:end]
 
     def _take(self, message: Mapping[str, Any]) -> None:
-        if "pid" in message:
+        if (message.get("handle") or "layers" in message) and not self._fds:
+            self.failed, self.starved = "Too many open files", True  # the system dropped what came with it
+        elif "pid" in message:
             self._pid = message["pid"]
             self._handle = self._fds.pop(0) if message["handle"] else None
         elif "layers" in message:

@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from llamachat.errors import StorageError
 from llamachat.tools.python.link import Link
 from llamachat.tools.python.zygotes import Zygote
 from llamachat.tools.python_worker.frames import ACKNOWLEDGED, HEAD, checked, largest, pack
 from llamachat.tools.tidy import remove_tree
 
 GRACE = 1.0  # seconds between SIGINT and SIGKILL
-START_SECONDS = 30.0  # a cold start takes 0.1 s; a starved machine may need more
+START_SECONDS = 60.0  # a cold start takes 0.1 s, with all libraries 3; a starved machine may need more
 _READ = 1 << 16
 
 Stop = Literal["timeout", "cancelled", "flood"]
@@ -68,11 +69,11 @@ class WorkerProcess:
         has no descriptors left."""
         self._zygote = zygote
         self._captured, self._largest_frame = request["limits"]["captured"], largest(request["limits"]["output"])
-        pairs = [os.pipe() for _ in range(4)]
+        end, their_end = socket.socketpair()
+        pairs = _pipes(4)
         theirs = [pairs[0][0], *(write for _, write in pairs[1:])]
         ours = [pairs[0][1], *(read for read, _ in pairs[1:])]
         self._commands, self._results, self._out, self._err = ours
-        end, their_end = socket.socketpair()
         self.link = Link(end)
         self.attached = folder / "attached"
         """What is in here it can read."""
@@ -93,11 +94,14 @@ class WorkerProcess:
                 os.close(fd)
 
     async def come_up(self) -> None:
-        """Wait until it stands within its walls. Raises NoWorker if it doesn't, and ends it then."""
+        """Wait until it stands within its walls. If it doesn't, end it and raise NoWorker, or StorageError if too many
+        files are open."""
         if not await self.wait(START_SECONDS):
             said = os.fsdecode(_read(self._err) or b"").strip().rpartition("\n")[2]
             reason = self.link.failed or said or (self._zygote.last_words() if not self.link.open else "")
             self.end()
+            if self.link.starved:
+                raise StorageError(f"Python can't be started: {reason}.", "Close some programs.")
             raise NoWorker(reason or f"no sign of life in {START_SECONDS:.0f} s")
 
     async def wait(self, seconds: float) -> bool:
@@ -255,6 +259,19 @@ def _end(link: Link, fds: list[int], folder: Path) -> None:
     remove_tree(folder)
     for fd in fds:
         os.close(fd)
+
+
+def _pipes(count: int) -> list[tuple[int, int]]:
+    """So many pipes, or none and an OSError."""
+    made: list[tuple[int, int]] = []
+    try:
+        while len(made) < count:
+            made.append(os.pipe())
+    except OSError:
+        for fd in (fd for pair in made for fd in pair):
+            os.close(fd)
+        raise
+    return made
 
 
 def _read(fd: int) -> bytes | None:

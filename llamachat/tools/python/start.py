@@ -1,7 +1,10 @@
 """How workers come to stand behind the strongest walls that this system has, and one ahead of need. Knows no cells."""
 
+import contextlib
+import re
 import tempfile
 import weakref
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +13,7 @@ from llamachat.errors import ConfigError, StorageError
 from llamachat.tools import sandbox
 from llamachat.tools.python import zygotes
 from llamachat.tools.python.process import NoWorker, WorkerProcess
+from llamachat.tools.tidy import remove_tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,8 @@ class _Experience:
     failures: dict[str, str] = field(default_factory=dict)
 
 
+_SLOW = {"numpy": "numpy", "pandas": "pandas", "matplotlib": "matplotlib.pyplot", "sympy": "sympy"}
+"""Word → module: a second of processor time each, or nearly."""
 _learnt: dict[sandbox.Choice, _Experience] = {}
 _pools: "weakref.WeakValueDictionary[Wanted, Pool]" = weakref.WeakValueDictionary()
 
@@ -43,25 +49,28 @@ class Pool:
         self._spare: WorkerProcess | None = None
         self._zygote: zygotes.Zygote | None = None
 
-    async def take(self) -> tuple[WorkerProcess, sandbox.Walls]:
-        """A worker within its walls. Raises ConfigError if there are none, StorageError if Python doesn't come up."""
+    async def take(self, code: str) -> tuple[WorkerProcess, sandbox.Walls]:
+        """A worker within its walls, for ``code``. Raises ConfigError if there are none, StorageError if Python doesn't
+        come up."""
         spare, self._spare = self._spare, None
         if spare is not None and spare.ready:
             worker, walls = spare, self._judge(spare)
         else:
-            worker, walls = await self._start()
-            self._spare = spare if spare is not None and spare.alive else None  # it may still be on its way
+            worker, walls = await self._start(code)
+            if spare is not None and spare.alive:  # it may still be on its way
+                self._spare = self._spare or spare
         if self._wanted.warm and self._spare is None:
             plan = _learnt[self._wanted.choice].plan
             assert plan
-            self._spare = self._ask(plan, spare=True)
+            with contextlib.suppress(StorageError):  # it can be done without
+                self._spare = self._ask(plan, spare=True, libraries=())
         return worker, walls
 
     async def warm_up(self, seconds: float) -> bool:
         """Wait for the spare worker; whether it is ready."""
         return self._spare is not None and await self._spare.wait(seconds)
 
-    async def _start(self) -> tuple[WorkerProcess, sandbox.Walls]:
+    async def _start(self, code: str) -> tuple[WorkerProcess, sandbox.Walls]:
         known = _learnt.setdefault(self._wanted.choice, _Experience())
         plans = (known.plan,) if known.plan else sandbox.plans(self._wanted.choice)
         if not plans:
@@ -70,7 +79,7 @@ class Pool:
             )
         reason = ""
         for plan in plans:
-            worker = self._ask(plan, spare=False)
+            worker = self._ask(plan, spare=False, libraries=_named(code))
             try:
                 await worker.come_up()
             except NoWorker as failure:
@@ -90,8 +99,9 @@ class Pool:
             worker.end()
             raise
 
-    def _ask(self, plan: sandbox.Plan, *, spare: bool) -> WorkerProcess:
+    def _ask(self, plan: sandbox.Plan, *, spare: bool, libraries: Sequence[str]) -> WorkerProcess:
         limits = dict(self._wanted.limits)
+        folder = None
         try:
             folder = Path(tempfile.mkdtemp(dir=zygotes.base()))
             attached, scratch = folder / "attached", folder / "scratch"
@@ -111,10 +121,19 @@ class Pool:
                 "policy": self._wanted.policy,
                 "warm": self._wanted.warm,
                 "spare": spare,
+                "libraries": libraries,
             }
             return WorkerProcess(self._zygote, request, folder)
         except OSError as error:
+            if folder:
+                remove_tree(folder)
             raise StorageError(f"Python can't be started: {error.strerror}.", "Close some programs.") from error
+
+
+def _named(code: str) -> list[str]:
+    """The slow libraries that ``code`` names. They are loaded before it runs: on a busy machine that takes longer than
+    a call may."""
+    return [library for word, library in _SLOW.items() if re.search(rf"\b{word}\b", code)]
 
 
 def pool(wanted: Wanted) -> Pool:

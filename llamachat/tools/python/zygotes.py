@@ -43,6 +43,8 @@ _ENVIRONMENT = {"LANG": "C.UTF-8", "PATH": "", "MPLBACKEND": "Agg", "MALLOC_AREN
 )
 """All that the worker sees of an environment. Each BLAS thread and malloc arena reserves address space."""
 
+_DESCRIPTORS = 16_384
+
 _shared: "weakref.WeakValueDictionary[sandbox.Plan, Zygote]" = weakref.WeakValueDictionary()
 
 
@@ -113,6 +115,7 @@ def zygote(plan: sandbox.Plan, scratch_bytes: int, attached: str) -> Zygote:
 @functools.cache
 def base() -> Path:
     """The folder of all sessions' folders; removed when the program ends. Raises StorageError if it can't be made."""
+    _allow_descriptors()
     try:
         folder = Path(tempfile.mkdtemp(prefix="llamachat-", dir=variable("LLAMACHAT_RUNDIR"))).resolve()
     except OSError as error:
@@ -122,6 +125,18 @@ def base() -> Path:
         ) from error
     weakref.finalize(sandbox.Plan, remove_tree, folder)
     return folder
+
+
+def _allow_descriptors() -> None:
+    """Raise our limit of open files to what the system lets us have: a session takes seven, and 1,024 is the usual
+    limit to start with."""
+    import resource  # Windows has none
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_DESCRIPTORS, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(ValueError, OSError):  # macOS has a lower limit that it doesn't tell
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 @functools.cache

@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from types import FunctionType
+from types import FrameType, FunctionType
 from typing import Any
 
 from llamachat.tools.python_worker.policy import harm, words
@@ -127,8 +127,19 @@ def _source(args: tuple[Any, ...], files: Files, _modules: frozenset[str]) -> No
         return  # a tree, or what ``ast.parse`` makes one of
     if name[:1] != "<" and files.holds_runtime(name):
         return
-    if found := harm(source.decode("utf-8", "replace") if isinstance(source, bytes) else str(source)):
+    found = harm(source.decode("utf-8", "replace") if isinstance(source, bytes) else str(source))
+    if found and not _at_import():
         raise PermissionError(f"text that uses {found!r} can't be evaluated here")
+
+
+def _at_import() -> bool:
+    """Whether a module of a library compiles this while it is imported: nothing of the code's can be in it then."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame and not frame.f_code.co_filename.startswith("<cell"):
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _pickled(args: tuple[Any, ...], _files: Files, modules: frozenset[str]) -> None:

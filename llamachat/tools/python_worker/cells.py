@@ -48,6 +48,7 @@ class Session:
         os.environ["MPLBACKEND"] = "Agg"
         libraries.mend()
         warnings.showwarning = _warn
+        warnings.filterwarnings("ignore", message=".*joblib will operate in serial mode")
         threading.excepthook = self._thread_failed
 
     def _echo(self, value: Any) -> None:

@@ -13,19 +13,21 @@ from abc import ABCMeta
 from collections.abc import Callable, Mapping
 from enum import EnumMeta
 from functools import partial
-from types import BuiltinMethodType, FunctionType, ModuleType
-from typing import Any
+from types import BuiltinMethodType, FunctionType, GenericAlias, ModuleType
+from typing import Any, Generic, TypeVar
+from weakref import CallableProxyType, ProxyType
 
 from llamachat.tools.python_worker.policy import hidden, words
 
 ALLOWED = words("""
     __future__ abc argparse array ast base64 binascii bisect calendar cmath codecs collections colorsys configparser
-    contextlib contextvars copy csv dataclasses datetime decimal difflib doctest enum errno filecmp fnmatch fractions
-    functools getopt glob graphlib gzip hashlib heapq hmac html io ipaddress itertools json keyword linecache locale
-    logging lzma math mimetypes numbers operator pathlib pickle platform posixpath pprint queue random re reprlib
-    secrets shlex shutil sqlite3 stat statistics string struct tarfile tempfile textwrap time token tokenize
-    tomllib traceback tracemalloc types typing unicodedata unittest uuid warnings weakref xml zipfile zlib zoneinfo bz2
-    dateutil joblib matplotlib mpl_toolkits mpmath networkx numpy openpyxl pandas patsy PIL plotly pypdf pyarrow pytz
+    contextlib contextvars copy csv dataclasses datetime decimal difflib doctest email enum errno filecmp fnmatch
+    fractions functools getopt glob graphlib gzip hashlib heapq hmac html io ipaddress itertools json keyword linecache
+    locale logging lzma math mimetypes numbers operator pathlib pickle platform plistlib posixpath pprint queue
+    quopri random re reprlib sched secrets shlex shutil sqlite3 stat statistics string struct tarfile tempfile textwrap
+    time token tokenize tomllib traceback tracemalloc types typing unicodedata unittest uuid warnings wave weakref xml
+    zipfile zlib zoneinfo bz2
+    dateutil joblib matplotlib mpl_toolkits mpmath networkx numpy openpyxl pandas PIL plotly pypdf pyarrow pytz
     scipy seaborn sklearn statsmodels sympy tabulate tqdm typing_extensions tzdata xlsxwriter yaml
 """)
 """Top-level modules that code may import: harmless parts of the standard library, and what is installed of the rest."""
@@ -35,29 +37,40 @@ FACADES: dict[str, ModuleType] = {}
 REPLACED: dict[str, dict[str, Any]] = {}
 """By module: names that are something else here."""
 _HIDDEN = {
+    "enum": ("global_enum",),
     "io": ("FileIO", "open_code"),
     "linecache": ("cache", "lazycache"),
     "logging": ("config", "handlers"),
     "mpmath.libmp.backend": ("exec_",),
+    "joblib": ("externals",),
     "numpy": ("ctypeslib", "f2py", "distutils"),
     "numpy.testing": ("runstring", "measure", "rundocs", "extbuild"),
+    "pandas.core": ("computation",),
     "pickle": ("_Unpickler", "_Pickler"),
     "platform": ("os",),
     "sqlite3": ("Connection", "dbapi2", "enable_callback_tracebacks"),
     "sympy": ("external", "testing", "interactive"),
+    "sympy.utilities": ("magic",),
     "traceback": ("walk_tb", "walk_stack"),
-    "types": ("CodeType", "FunctionType", "LambdaType", "FrameType", "TracebackType"),
-    "typing": ("get_type_hints", "ForwardRef"),
+    "types": ("CodeType", "FrameType", "TracebackType"),
+    "typing": ("ForwardRef",),
+    "typing_extensions": ("ForwardRef", "evaluate_forward_ref", "get_annotations"),
     "unittest": ("mock",),
 }
 _METHODS = {
+    "_convert_": ("enum", "EnumType"),
+    "from_custom_template": ("pandas.io.formats.style", "Styler"),
     "get_stack": ("asyncio", "Future"),
     "set_authorizer": ("sqlite3", "Connection"),
     "enable_load_extension": ("sqlite3", "Connection"),
     "load_extension": ("sqlite3", "Connection"),
 }
-"""Methods that lead to frames or files, and the classes that have them."""
+"""Methods that lead to frames, files or other modules' names, and the classes that have them."""
 _OWN_ONLY = words("__subclasses__ __mro__ __bases__ __base__")
+_WEAK = (ProxyType, CallableProxyType)
+_PROXIES = (*_WEAK, GenericAlias, type(list[int] | None), type(Generic[TypeVar("T")]))  # type: ignore[index]
+"""Classes whose objects pass attributes on to another object."""
+_OF_ALIASES = words("__origin__ __args__ __parameters__ __metadata__ __class__ __name__ __doc__ __module__ copy_with")
 _RAW = (eval, exec, compile, open, getattr, hasattr, setattr, delattr, vars, dir, globals, locals, input, breakpoint)
 _REPLACEMENTS: dict[Any, str] = {raw: raw.__name__ for raw in _RAW} | {
     builtins.__import__: "__import__", importlib.import_module: "__import__", sys._getframe: "frames"
@@ -99,6 +112,8 @@ _FORMATS: dict[str, Callable[..., str]] = {"format": _format, "format_map": _for
 
 def get(owner: Any, name: str) -> Any:
     """``owner.name``, for a name that the policy has passed; modules show only what is harmless."""
+    if issubclass(type(owner), _PROXIES):
+        owner = _behind(owner, name)
     if issubclass(type(owner), ModuleType):
         return _of_module(owner, name)
     if name in _SPECIAL:
@@ -110,6 +125,15 @@ def get(owner: Any, name: str) -> Any:
     if kind is BuiltinMethodType or kind is FunctionType:
         return _harmless(value)
     return value
+
+
+def _behind(proxy: Any, name: str) -> Any:
+    """What really has the attribute. Raises AttributeError for a weak reference to what has rules of its own."""
+    if not issubclass(type(proxy), _WEAK):
+        return proxy if name in _OF_ALIASES else getattr(proxy, "__origin__", proxy)
+    if isinstance(proxy, ModuleType | type):  # isinstance sees through it
+        raise AttributeError("modules and classes can't be reached by a weak reference here")
+    return proxy
 
 
 def _harmless(value: Any) -> Any:
@@ -149,9 +173,10 @@ def _dict(owner: Any, name: str) -> Any:
 
 
 def _own_only(owner: Any, name: str) -> Any:
-    if isinstance(owner, type) and not mine(owner):
-        raise AttributeError(f"{name!r} is hidden here, but for your own classes; {owner.__name__}.mro() may help")
-    return getattr(owner, name)
+    if not issubclass(type(owner), type) or not mine(owner):
+        label = getattr(owner, "__name__", "cls")
+        raise AttributeError(f"{name!r} is hidden here, but for your own classes; {label}.mro() may help")
+    return vars(type)[name].__get__(owner)  # of this class, also if it is a metaclass and so has type's methods unbound
 
 
 def _getattribute(owner: Any, name: str) -> Any:
@@ -159,8 +184,9 @@ def _getattribute(owner: Any, name: str) -> Any:
 
     def guarded(*args: Any) -> Any:
         check(args[-1])
-        if len(args) == 2 and (issubclass(type(args[0]), ModuleType) or args[-1] in _SPECIAL):
-            return get(*args)
+        asked = args[0] if len(args) == 2 else getattr(raw, "__self__", None)
+        if issubclass(type(asked), ModuleType) or issubclass(type(asked), _PROXIES) or args[-1] in _SPECIAL:
+            return get(asked, args[-1])
         return _harmless_value(raw(*args), args[-1])
 
     return guarded
@@ -175,8 +201,9 @@ def _setter(owner: Any, name: str) -> Any:
     bound = getattr(raw, "__self__", None) if not isinstance(owner, type) or isinstance(owner, super) else None
 
     def guarded(*args: Any) -> None:
-        writable(args[0] if bound is None else bound)
-        check(args[0] if bound is not None else args[1])
+        name = args[0] if bound is not None else args[1]
+        check(name)
+        writable(args[0] if bound is None else bound, name)
         raw(*args)
 
     return guarded
@@ -256,13 +283,13 @@ def hasattr_(owner: Any, name: str) -> bool:
 def setattr_(owner: Any, name: str, value: Any) -> None:
     """The builtin setattr."""
     check(name)
-    setattr(writable(owner), name, value)
+    setattr(writable(owner, name), name, value)
 
 
 def delattr_(owner: Any, name: str) -> None:
     """The builtin delattr."""
     check(name)
-    delattr(writable(owner), name)
+    delattr(writable(owner, name), name)
 
 
 def concealed(module: str, name: str) -> bool:
@@ -278,10 +305,14 @@ def check(name: str) -> None:
         raise AttributeError(reason)
 
 
-def writable(owner: Any) -> Any:
-    """``owner``, if attributes may be set on it."""
+def writable(owner: Any, name: str = "") -> Any:
+    """``owner``, if this attribute may be set on it."""
+    if name == "__class__" and not mine(type(owner)):
+        raise AttributeError("'__class__' can't be changed here, but for objects of your own classes")
     if owner is FACADES.get("sys"):
         return _Streams()
+    if issubclass(type(owner), _PROXIES):
+        owner = _behind(owner, name)
     if issubclass(type(owner), ModuleType):
         raise AttributeError(f"the module {owner.__name__} can't be changed here; contextlib.redirect_stdout may help")
     if issubclass(type(owner), (type, FunctionType)) and not mine(owner):

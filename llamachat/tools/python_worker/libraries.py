@@ -10,7 +10,7 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from llamachat.tools.python_worker import event_loop, figures, guards
-from llamachat.tools.python_worker.policy import compile_text, hidden, ruled
+from llamachat.tools.python_worker.policy import GUARDS, compile_text, hidden, ruled
 
 MAX_THREADS = 64
 BUILTINS: dict[str, Any] = {}
@@ -47,24 +47,40 @@ def _typing(module: ModuleType) -> None:
         return code
 
     def eval_(code: CodeType, names: dict[str, Any], local: Mapping[str, Any]) -> Any:
-        return _annotation(texts[code], names, local) if _the_codes(names) else eval(code, names, local)
+        return _annotation(texts[code], names, local)
 
     vars(module).update(compile=compile_, eval=eval_)
+    guards.REPLACED["typing"] = guards.REPLACED["typing_extensions"] = {"get_type_hints": _type_hints}
+
+
+def _type_hints(
+    of: Any, globalns: Mapping[str, Any] | None = None, localns: Mapping[str, Any] | None = None, **_: object
+) -> dict[str, Any]:
+    """typing.get_type_hints, of the code's own classes and functions: text is read by the cell's names, whatever module
+    a class says that it is of."""
+    names = vars(sys.modules["__main__"]) | dict(globalns or {})
+    holders = reversed(type.mro(of)) if isinstance(of, type) else [of]
+    found: dict[str, Any] = {}
+    for holder in filter(guards.mine, holders):
+        found |= inspect.get_annotations(holder)
+    for name, hint in found.items():
+        if isinstance(hint, str):
+            found[name] = _annotation(hint, names, localns)
+        if found[name] is None:
+            found[name] = type(None)
+    return found
 
 
 def _inspect(module: ModuleType) -> None:
-    def eval_(text: str, names: dict[str, Any], local: Mapping[str, Any]) -> Any:
-        return _annotation(text, names, local) if _the_codes(names) else eval(text, names, local)
-
-    vars(module)["eval"] = eval_
+    vars(module)["eval"] = _annotation
 
 
-def _the_codes(names: dict[str, Any]) -> bool:
-    """Whether these are names of the code's, not of a library."""
-    return names.get("__builtins__") not in (builtins, vars(builtins))
-
-
-def _annotation(text: str, names: Mapping[str, Any], local: Mapping[str, Any]) -> Any:
+def _annotation(text: str, names: Mapping[str, Any], local: Mapping[str, Any] | None) -> Any:
+    """The value of an annotation. Its names may be a library's, and the text the code's all the same: a function can
+    say that it wraps another, a class that it is of another module."""
+    home = str(names.get("__name__", "__main__"))
+    if home != "__main__" and home.partition(".")[0] not in guards.ALLOWED:
+        raise NameError(f"text can't be evaluated with the names of {home}")
     return evaluate(text, "eval", dict(names), local)
 
 
@@ -127,6 +143,48 @@ def _sympy(module: Any) -> None:
     module.evaluateFalse = lambda text: ruled(plain(text))
 
 
+def _sympy_var(module: Any) -> None:
+    def var(names: Any, **options: Any) -> Any:
+        """sympy.var: symbols that become names of the cell."""
+        made = module.symbols(names, **options)
+        waiting = [made]
+        while waiting:
+            if isinstance(one := waiting.pop(), list | tuple | set):
+                waiting += one
+            elif (name := str(getattr(one, "name", one))) in GUARDS or hidden(name):
+                raise ValueError(f"{name!r} can't be a name here")
+            else:
+                vars(sys.modules["__main__"])[name] = one
+        return made
+
+    for home in ("sympy", "sympy.core", "sympy.core.symbol"):
+        guards.REPLACED[home] = {"var": var}
+
+
+def _yaml(module: Any) -> None:
+    def refuse(_loader: Any, name: str, mark: object, unsafe: bool = False) -> None:
+        raise module.constructor.ConstructorError(None, None, f"{name} can't be loaded from YAML here", mark)
+
+    loader = module.constructor.FullConstructor
+    loader.find_python_name = loader.find_python_module = refuse
+
+
+def _unittest(module: Any) -> None:
+    loader = module.loader.TestLoader
+    load = loader.loadTestsFromName
+
+    def load_from_name(self: Any, name: str, module: Any = None) -> Any:
+        if module is None or any(part.startswith("_") for part in name.split(".")):
+            raise AttributeError(f"tests can't be loaded by the name {name!r} here; use loadTestsFromTestCase")
+        return load(self, name, module)
+
+    loader.loadTestsFromName = load_from_name
+
+
+def _pictures(module: Any) -> None:
+    module.Image.show = lambda image, *_args, **_kwargs: figures.display(image)
+
+
 def _threading(module: Any) -> None:
     start = module.Thread.start
 
@@ -161,12 +219,16 @@ _MENDINGS: dict[str, Callable[[Any], None]] = {
     "string": _string,
     "typing": _typing,
     "logging": _logging,
+    "PIL.Image": _pictures,
     "matplotlib": _matplotlib,
     "matplotlib.ticker": _ticker,
     "pandas": _pandas,
     "pandas.core.computation.expr": _pandas_expressions,
     "sqlite3": _sqlite,
     "threading": _threading,
+    "unittest": _unittest,
+    "yaml": _yaml,
+    "sympy.core.symbol": _sympy_var,
     "sympy.parsing.sympy_parser": _sympy,
 }
 

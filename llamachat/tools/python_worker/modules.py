@@ -16,7 +16,8 @@ from llamachat.tools.python_worker.guards import ALLOWED, FACADES, REPLACED, has
 from llamachat.tools.python_worker.policy import words
 
 _ADVICE = {
-    "socket ssl http urllib requests httpx aiohttp ftplib smtplib webbrowser yfinance": "there is no network here",
+    "socket ssl urllib.request http.client requests httpx aiohttp ftplib smtplib yfinance": "there is no network here",
+    "webbrowser": "there is no screen here; print the address",
     "subprocess signal pty pexpect sh": "no other programs can be run here",
     "multiprocessing": "code runs in one process; use concurrent.futures.ThreadPoolExecutor or a plain loop",
     "ctypes cffi numba": "write plain Python or numpy",
@@ -31,7 +32,7 @@ _OS = words("""
     path sep linesep name curdir pardir extsep altsep pathsep devnull getcwd listdir scandir walk mkdir makedirs remove
     unlink rename renames replace rmdir removedirs stat lstat fspath fsencode fsdecode PathLike DirEntry urandom
     cpu_count getpid access F_OK R_OK W_OK X_OK chdir truncate utime strerror error get_terminal_size terminal_size
-    stat_result times
+    stat_result times getcwdb SEEK_SET SEEK_CUR SEEK_END
 """)
 _SYS = words("""
     version version_info maxsize maxunicode float_info int_info hash_info byteorder platform implementation
@@ -40,6 +41,7 @@ _SYS = words("""
     is_finalizing builtin_module_names stdlib_module_names api_version
 """)
 _LAZY = {
+    "atexit": "register unregister",
     "asyncio": """
         sleep gather wait wait_for create_task ensure_future Task Future Queue PriorityQueue LifoQueue QueueEmpty
         QueueFull Lock Event Condition Semaphore BoundedSemaphore Barrier BrokenBarrierError TaskGroup timeout
@@ -51,6 +53,11 @@ _LAZY = {
         ThreadPoolExecutor Executor Future as_completed wait FIRST_COMPLETED FIRST_EXCEPTION ALL_COMPLETED
         CancelledError TimeoutError BrokenExecutor InvalidStateError""",
     "dis": "dis opname opmap",
+    "http": "HTTPStatus HTTPMethod",
+    "urllib": "",
+    "urllib.parse": """
+        urlparse urlunparse urljoin urldefrag urlsplit urlunsplit urlencode parse_qs parse_qsl quote quote_plus
+        quote_from_bytes unquote unquote_plus unquote_to_bytes ParseResult SplitResult""",
     "gc": "collect enable disable isenabled get_count get_threshold set_threshold get_stats freeze",
     "inspect": """
         signature Signature Parameter BoundArguments isclass isfunction ismethod isbuiltin isroutine isgenerator
@@ -77,8 +84,7 @@ def import_(
     top = name.partition(".")[0]
     stands_in = top in FACADES or top in _LAZY
     if level or not (top in ALLOWED or stands_in):
-        advice = next((text for names, text in _ADVICE.items() if top in names.split()), "")
-        raise ImportError(f"the module {name or '.'} can't be imported here" + (f": {advice}" if advice else ""))
+        raise ImportError(_refusal(name))
     wanted = tuple(wanted or ())
     module = _stand_in(name) if stands_in else _load(name, wanted)
     if not wanted:
@@ -91,10 +97,16 @@ def import_(
     return SimpleNamespace(**{key: guards.get(module, key) for key in wanted})
 
 
+def _refusal(name: str) -> str:
+    """That a module can't be imported, and what to do instead."""
+    advice = next((text for names, text in _ADVICE.items() if {name, name.partition(".")[0]} & {*names.split()}), "")
+    return f"the module {name or '.'} can't be imported here" + (f": {advice}" if advice else "")
+
+
 def _load(name: str, wanted: tuple[str, ...]) -> Any:
     parts = name.split(".")
     for place, part in enumerate(parts[1:], 1):
-        if guards.concealed(".".join(parts[:place]), part):
+        if part.startswith("_") or guards.concealed(".".join(parts[:place]), part):
             raise ImportError(f"the module {name} can't be imported here")
     try:
         module = __import__(name, {}, {}, wanted, 0)
@@ -109,7 +121,7 @@ def _load(name: str, wanted: tuple[str, ...]) -> Any:
 def _stand_in(name: str) -> ModuleType:
     if name not in FACADES:
         if name not in _LAZY:
-            raise ModuleNotFoundError(f"the module {name} can't be imported here", name=name)
+            raise ModuleNotFoundError(_refusal(name), name=name)
         parent, _, last = name.rpartition(".")
         try:
             real = importlib.import_module(name)

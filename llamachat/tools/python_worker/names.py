@@ -1,6 +1,7 @@
 """The builtins of a cell and the text that it evaluates. Knows the guards, and no process, pipe or wall."""
 
 import builtins
+import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from functools import partial
@@ -79,10 +80,13 @@ def _mirrors(namespace: dict[str, Any]) -> dict[str, Any]:
 
 
 def _local(depth: int, namespace: dict[str, Any]) -> dict[str, Any] | None:
-    """A copy of the names of the calling function of the code's, or None at the top level and in libraries."""
+    """A copy of the names of the calling function of the code's, or the names of the class that it makes; None at the
+    top level and in libraries."""
     frame = sys._getframe(depth)
     if frame.f_globals is not namespace or frame.f_locals is namespace:
         return None
+    if not frame.f_code.co_flags & inspect.CO_OPTIMIZED:
+        return frame.f_locals  # the guards are global there
     return {name: value for name, value in frame.f_locals.items() if name.isidentifier() and name not in GUARDS}
 
 

@@ -32,7 +32,8 @@ _METHODS = words("""
 _DATA = words("""
     name qualname module doc version author all annotations slots members dataclass_fields class dict debug
     cause context suppress_context traceback notes wrapped defaults kwdefaults match_args args origin parameters
-    orig_bases mro base bases subclasses abstractmethods
+    orig_bases mro base bases subclasses abstractmethods isabstractmethod signature metadata supertype constraints
+    bound covariant contravariant total required_keys optional_keys
 """)
 _DEFINED = words("__reduce__ __reduce_ex__ __getstate__ __setstate__ __getnewargs__ __getnewargs_ex__ __prepare__")
 """Methods that a class may define, for copy and pickle, and that nobody may call by name."""
@@ -40,7 +41,7 @@ SAFE_DUNDERS = frozenset(
     f"__{name}__" for name in _METHODS | _DATA | {prefix + name for name in _OPERATORS for prefix in ("", "r", "i")}
 )
 """Double-underscore names that harmless code uses; ``guards`` shows some of them on the code's own classes only.
-``__class__`` and ``__dict__`` can be read, not set."""
+``__class__`` can only be set on them."""
 _RUNNERS = words("""
     eval exec compile open getattr setattr delattr vars globals locals input breakpoint __import__ __loader__ __spec__
     __builtins__ system popen modules importlib subprocess
@@ -182,16 +183,13 @@ class Policy(RestrictingNodeTransformer):
         return self._contents(node)
 
     def visit_Attribute(self, node: ast.Attribute) -> Any:
-        """``a.b`` becomes ``_getattr_(a, "b")``; ``a.b = c`` becomes ``_write_(a).b = c``."""
+        """``a.b`` becomes ``_getattr_(a, "b")``; ``a.b = c`` becomes ``_write_(a, "b").b = c``."""
         load = isinstance(node.ctx, ast.Load)
         if reason := hidden(node.attr):
             self.error(node, reason)
-        elif not load and node.attr in ("__class__", "__dict__"):
-            self.error(node, f"{node.attr!r} can't be changed here")
         value = self.visit(node.value)
         guard = "_getattr_" if load else "_write_"
-        arguments = [value, ast.Constant(self._mangled(node.attr))] if load else [value]
-        call = _call(guard, node, *arguments)
+        call = _call(guard, node, value, ast.Constant(self._mangled(node.attr)))
         if load:
             return call
         node.value = call

@@ -47,6 +47,8 @@ def main(commands_fd: int, results_fd: int, link_fd: int, request: dict[str, Any
     _settle(scratch, fonts)
     layers = _enclose(request, walled and root, [*request["places"], attached], [scratch, fonts])
     _greet(link_fd, scratch, layers)
+    # Not before: the system refuses to pass descriptors on while more than this are under way, of all workers together.
+    namespaces.limit(resource.RLIMIT_NOFILE, limits["open_files"])
     with open(commands_fd, "rb") as commands, open(results_fd, "wb") as results:
         if request["policy"]:
             files = Files(scratch, (attached, fonts), frozenset({commands_fd, results_fd}), request["packages"])
@@ -76,7 +78,6 @@ def _enclose(request: dict[str, Any], become_nobody: bool, readable: list[str], 
     limits = request["limits"]
     namespaces.limit(resource.RLIMIT_AS, limits["memory"])
     namespaces.limit(resource.RLIMIT_FSIZE, limits["file_bytes"])
-    namespaces.limit(resource.RLIMIT_NOFILE, limits["open_files"])
     namespaces.limit(resource.RLIMIT_CORE, 0)
     for kind in ("RLIMIT_MEMLOCK", "RLIMIT_MSGQUEUE"):
         if hasattr(resource, kind):

@@ -1,9 +1,10 @@
 """The process that workers are forked from: Python with the libraries loaded. Knows walls and one socket, no cells.
 
 A request is 4 bytes of length, then JSON, with five descriptors: the worker's commands and results, its stdout and
-stderr, and the link. Over the link the attendant, which waits for the worker, sends ``{"pid"}`` with a pidfd, and at
-the end ``{"exit", "cpu"}`` or ``{"failed"}``; the worker sends ``{"layers"}`` with its scratch folder. A zygote runs
-nothing of the user's, and ends when its parent does: the socket closes, and death signals run down to the workers.
+stderr, and the link; it names the libraries that the worker will need at once. Over the link the attendant, which
+waits for the worker, sends ``{"pid"}`` with a pidfd, and at the end ``{"exit", "cpu"}`` or ``{"failed"}``; the worker
+sends ``{"layers"}`` with its scratch folder. A zygote runs nothing of the user's, and ends when its parent does: the
+socket closes, and death signals run down to the workers.
 """
 
 import contextlib
@@ -26,6 +27,7 @@ from llamachat.tools.tidy import remove_tree
 from llamachat.tools.walls import namespaces
 
 _LIBRARIES = ("numpy", "pandas", "matplotlib", "matplotlib.pyplot")
+"""What is loaded while nobody waits."""
 _FIRST = 100  # descriptors are moved up here, then down to their places
 
 
@@ -54,6 +56,8 @@ def main(control: int, base: str) -> None:
             if len(head) < 4 or head == bytes(4):
                 return
             request = json.loads(_exactly(door, struct.unpack(">I", head)[0]))
+            for name in request["libraries"]:
+                _load(name)
             if not request["warm"]:
                 wanted.clear()
             if request["spare"]:
