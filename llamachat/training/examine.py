@@ -219,7 +219,7 @@ _SIZES = {
 
 def widened(maker: Callable[[StrictDraw], task.Task], *, ordered: bool = False) -> Maker:
     """The tasks of ``maker`` among 6 to 8 functions, each with 1 to 3 more parameters that nobody asks for; one has 5
-    or more. Training offers at most 4 functions, of at most 3 parameters."""
+    or more. Training offers at most 5 functions, of at most 4 parameters."""
 
     def make(draw: StrictDraw) -> Task | None:
         made = maker(draw)

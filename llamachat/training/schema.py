@@ -1,5 +1,6 @@
 """Function specs: the JSON schema of an intent, its names plain or masked. Knows no dialogs."""
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,8 @@ def type_of(kind: str) -> dict[str, Any]:
         return {"type": "string", "enum": [option.partition("=")[0] for option in kind[5:-1].split(",")]}
     if kind in ("list", "people"):
         return {"type": "array", "items": {"type": "string"}}
+    if kind == "numbers":
+        return {"type": "array", "items": {"type": "integer"}}
     if kind == "boolean" or kind.startswith("bool("):
         return {"type": "boolean"}
     return {"type": "integer" if kind in INTEGERS else "number" if kind in DECIMALS else "string"}
@@ -46,10 +49,14 @@ def offer_function(draw: Draw, intent: Intent, masked: bool) -> Offered:
     return Offered(FunctionSpec(name, intent.about, schema), intent, names)
 
 
+_LITERALS = ("true", "false")
+
+
 def _property(draw: Draw, slot: Slot) -> dict[str, Any]:
     shown = {**type_of(slot.kind), "description": slot.about}
     if slot.default:
-        shown["default"] = int(slot.default) if slot.default.isdigit() else slot.default
+        shown["default"] = json.loads(slot.default) if slot.default in _LITERALS else slot.default
+        shown["default"] = int(slot.default) if slot.default.isdigit() else shown["default"]
     return shown
 
 

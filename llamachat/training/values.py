@@ -29,6 +29,9 @@ def draw_value(draw: Draw, kind: str) -> tuple[Any, str]:
         count = draw.integer(2, 4)
         items = draw.words("person", count) if kind == "people" else [_item(draw) for _ in range(count)]
         return items, join(items, draw.choice(("and", "and", "or", ",")))
+    if kind == "numbers":
+        numbers = [draw.number(3) for _ in range(draw.integer(2, 5))]
+        return numbers, join(numbers, draw.choice(("and", ",")))
     if kind == "number":
         number = draw.decimal() if draw.chance(0.4) else draw.number(5)
         return number, str(number)
@@ -45,6 +48,8 @@ def asked_value(draw: Draw, kind: str, about: str) -> tuple[Any, str]:
         return value, spoken_date(draw, datetime.date.fromisoformat(value))
     if kind == "clock" and "HH:MM" in about and draw.chance(0.2):
         return value, spoken_clock(draw, value)
+    if kind in ("number", "integer") and value >= 1000 and draw.chance(0.1):
+        return value, f"{value:,}"
     if kind == "small" and 1 < value < len(NUMBERS) and draw.chance(0.2):
         return value, NUMBERS[value]
     return value, shown
@@ -144,5 +149,5 @@ def join(items: list[Any], word: str = "and") -> str:
 
 def known(kind: str) -> bool:
     """Whether ``draw_value`` can draw ``kind``."""
-    names = {"list", "people", "number", *_ATOMS, *phrases.mapping("values"), *kinds()}
+    names = {"list", "people", "number", "numbers", *_ATOMS, *phrases.mapping("values"), *kinds()}
     return kind.startswith(("enum(", "bool(")) or kind in names
