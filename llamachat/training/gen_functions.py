@@ -12,7 +12,7 @@ from llamachat.messages import Message
 from llamachat.offer import FunctionSpec
 from llamachat.training import phrases
 from llamachat.training.composed import composed, fragments, rivals
-from llamachat.training.draw import Draw, lower_first
+from llamachat.training.draw import Draw, lower_first, with_articles
 from llamachat.training.intents import Intent, intents, worded
 from llamachat.training.persona import Answer
 from llamachat.training.replies import NO_FUNCTION, draw_result
@@ -166,7 +166,11 @@ def _cut_short(draw: Draw) -> tuple[str, Intent]:
 _BARE = (
     "[I need|I want|I'd like|Please,|Can you do] a {n}[.|, please.]", "{V} [a|the|my|one] {n}[.|, please.| for me.]",
     "[Can|Could] you {v} [a|the|my] {n}[| for me]?", "[I want|I need|I'd like] to {v} [a|the|my|some] {n}.",
-    "{n}[ please|?|, please|]", "[I need|I want|Please do|Can you do|I'd like] this: {a}[.|?|, please.]",
+    "{n}[ please|?|, please|]",
+)  # fmt: skip
+_BY_PURPOSE = (
+    "[I need|I want|Please do|Can you do|I'd like|Do] this: {a}[.|?|, please.]", "{A}[.|, please.| for me.| now.]",
+    "[I need|I want|Can you do|How about] [one thing|something]: {a}[.|?]",
 )  # fmt: skip
 
 
@@ -175,8 +179,10 @@ def _bare(draw: Draw) -> tuple[str, Intent]:
     needy = [intent for intent in everyday(draw.split) if any(slot.required for slot in intent.slots)]
     intent = worded(draw, draw.choice(needy))
     verb, _, noun = intent.name.partition("_")
-    text = draw.choice(_BARE).replace("{V}", verb.capitalize()).replace("{v}", verb)
-    return text.replace("{n}", (noun or verb).replace("_", " ")).replace("{a}", lower_first(intent.about)), intent
+    speaks = verb in phrases.mapping("verbs") and {*noun.split("_")} <= set(phrases.mapping("words")["noun"].split())
+    text = draw.choice(_BARE if speaks else _BY_PURPOSE).replace("{V}", verb.capitalize()).replace("{v}", verb)
+    text = text.replace("{n}", noun.replace("_", " ")).replace("{a}", lower_first(intent.about))
+    return with_articles(text.replace("{A}", intent.about)), intent
 
 
 _CHORES = (
