@@ -22,6 +22,7 @@ from llamachat.doors import train as train_door
 from llamachat.doors.doctor import doctor
 from llamachat.doors.eval import evaluate
 from llamachat.errors import ConfigError, LlamaChatError, StorageError
+from llamachat.paths import rank
 from llamachat.system_prompts import Persona, load_personas
 from llamachat.visible import visible
 
@@ -116,9 +117,14 @@ def chat(
     }
     if serve and (plain or prompt is not None):
         raise ConfigError("--serve shows the whole screen, not lines.", "Leave out --plain and -p.")
-    if prompt is None:
+    follows = bool(rank())  # of torchrun's processes, all but the first
+    if prompt is None and not follows:
         _ask_for_trust()
     loaded = config.load({key: value for key, value in given.items() if value is not None})
+    if follows:
+        from llamachat.opening import follow
+
+        return follow(loaded.config)
     start = Start(loaded.config, loaded.notices, go_on, resume)
     if prompt is not None:
         raise typer.Exit(_answer(start, _with_stdin(prompt), output))

@@ -1,10 +1,11 @@
-"""Which engine answers: ours with a checkpoint, or one behind an address. Knows the settings; imports late."""
+"""Which engine answers: ours with a checkpoint, in one process or several, or one behind an address. Imports late."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llamachat.config import Config
-from llamachat.paths import bundled_model, cache_dir, variable
+from llamachat.errors import ConfigError
+from llamachat.paths import bundled_model, cache_dir, rank, variable
 
 if TYPE_CHECKING:
     from llamachat.remote import RemoteRuntime
@@ -24,9 +25,37 @@ def open_runtime(settings: Config, name: str | None = None) -> "LlamaRuntime | R
     from llamachat.kv_tiers import Budgets
     from llamachat.runtime import LlamaRuntime
 
+    if rank() is not None:
+        return _lead(settings, own, name)
     ram, disk = settings.cache.ram_mb, settings.cache.disk_mb
     return LlamaRuntime.open(
         Path(name).expanduser() if name else own,
         weights=settings.chat.weights,
         budgets=Budgets(None if ram is None else ram << 20, disk << 20, cache_dir() / "kv"),
     )
+
+
+def follow(settings: Config) -> None:
+    """Under torchrun, in all processes but the first: compute a share of the model until the chat is over.
+
+    Raises LlamaChatError."""
+    from llamachat.checkpoints import open_checkpoint
+    from llamachat.parallel import Team
+    from llamachat.runtime import default_dtype
+
+    team = Team()
+    checkpoint = open_checkpoint(Path(settings.chat.model).expanduser() if settings.chat.model else bundled_model())
+    team.follow(team.load(checkpoint, default_dtype(team.device, checkpoint)))
+
+
+def _lead(settings: Config, own: Path, name: str | None) -> "LlamaRuntime":
+    """In the first process of torchrun. Branches that are left are not parked: each process would have to."""
+    from llamachat.kv_tiers import Budgets
+    from llamachat.parallel import Team
+    from llamachat.runtime import LlamaRuntime
+
+    if name is not None:
+        raise ConfigError("Under torchrun the model can't be changed.", "Leave, and start again with -m.")
+    if settings.chat.weights not in (None, "bf16"):
+        raise ConfigError("Quantised weights can't be split over processes.", "Leave out --weights, or torchrun.")
+    return LlamaRuntime.open(own, team=Team(), budgets=Budgets(ram=0))

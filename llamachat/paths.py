@@ -62,6 +62,11 @@ def variable(name: str) -> str | None:
     return os.environ.get(name)
 
 
+def rank() -> int | None:
+    """Which of the processes that torchrun started this is; None if it did not."""
+    return int(os.environ.get("RANK", 0)) if "TORCHELASTIC_RUN_ID" in os.environ else None
+
+
 def terminal_facts() -> dict[str, str]:
     """What the environment says of the terminal; what it doesn't say is not there."""
     names = ("TERM", "COLORTERM", "NO_COLOR", "TMUX", "STY", "ZELLIJ", "LANG")

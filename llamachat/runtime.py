@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from time import perf_counter
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor
@@ -28,6 +28,9 @@ from llamachat.sampling import Constraint, GenerationStats, SamplingParams, Toke
 from llamachat.speculation import PromptLookup
 from llamachat.steps import fast
 from llamachat.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from llamachat.parallel import Team
 
 DEFAULT_CONTEXT = 8192  # the KV cache of an 8B model takes 1 GiB at this length, and 16 GiB at its full 131,072
 CHUNK = 512  # prompt ids a step: a cancel waits for one chunk (0.1 s with the embedded model on one core)
@@ -76,7 +79,7 @@ class LlamaRuntime:
         self._worker = EngineThread(lambda: torch.set_num_threads(threads))
 
     @classmethod
-    def open(
+    def open(  # noqa: PLR0913 options, by name
         cls,
         path: Path | str,
         *,
@@ -86,10 +89,12 @@ class LlamaRuntime:
         threads: int | None = None,
         weights: Weights | None = None,
         budgets: Budgets = Budgets(),
+        team: "Team | None" = None,
         progress: Callable[[float], None] | None = None,
     ) -> "LlamaRuntime":
         """Load a checkpoint: on CUDA in bfloat16 where there is one, else on the CPU in float32 (bfloat16 from 1e9
         weights on). ``weights`` quantises its linear layers, or asks for bfloat16. ``progress`` gets the share loaded.
+        With a ``team``, this process leads it.
 
         Raises CheckpointError, TokenizerError, ConfigError (no such device), EngineError (not enough memory).
         """
@@ -97,12 +102,14 @@ class LlamaRuntime:
             raise ConfigError(f"A context of {max_context} tokens is too short.", "Give at least a few hundred.")
         checkpoint = open_checkpoint(path)
         tokenizer = checkpoint.load_tokenizer()
-        place = pick_device(device)
+        place = team.device if team else pick_device(device)
         context = min(max_context or DEFAULT_CONTEXT, checkpoint.config.context)
         checkpoint = replace(checkpoint, config=replace(checkpoint.config, context=context))  # a shorter RoPE table
         try:
             kept = dtype or (torch.bfloat16 if weights == "bf16" else default_dtype(place, checkpoint))
-            if weights and weights != "bf16":
+            if team:
+                model: Transformer = team.load(checkpoint, kept, progress)
+            elif weights and weights != "bf16":
                 model = load_quantised(checkpoint, weights, place, kept, progress)
             else:
                 model = checkpoint.load_model(place, kept, progress)

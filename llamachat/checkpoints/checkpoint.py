@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from llamachat.checkpoints.part import WHOLE, Part
 from llamachat.checkpoints.settings import FETCH_AGAIN, shown
 from llamachat.errors import CheckpointError
 from llamachat.model import ModelConfig, Transformer
@@ -35,9 +36,9 @@ class Weights(Protocol):
     def files(self) -> Sequence[Path]:
         """Where they are, in an order that stays."""
 
-    def read(self, device: torch.device | str, dtype: torch.dtype) -> Iterator[tuple[str, Tensor]]:
-        """All tensors, one after the other; those that are as wanted on the disk stay mapped. Raises CheckpointError,
-        and what torch raises when memory is short."""
+    def read(self, device: torch.device | str, dtype: torch.dtype, part: Part = WHOLE) -> Iterator[tuple[str, Tensor]]:
+        """All tensors, or the ``part`` of each, one after the other; those that are as wanted on the disk stay mapped.
+        Raises CheckpointError, and what torch raises when memory is short."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,24 +81,26 @@ class Checkpoint:
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
         progress: Callable[[float], None] | None = None,
+        part: Part = WHOLE,
+        build: Callable[[ModelConfig], Transformer] = Transformer,
     ) -> Transformer:
         """The Transformer on ``device``, ready for inference; ``progress`` gets the share done, up to 1.0.
 
         Where file and ``dtype`` agree and the device is the CPU, weights stay mapped from the file (no second copy).
-        Else memory peaks at one tensor above the model.
+        Else memory peaks at one tensor above the model. ``build`` makes a model for one ``part`` of the weights.
         Raises CheckpointError; torch.OutOfMemoryError or RuntimeError when memory is short.
         """
-        model = hollow(self.config)
-        state, done, total = {}, 0, self.parameters
-        for name, tensor in self.weights.read(device, dtype):
+        model = hollow(self.config, build)
+        state, done, shapes = dict[str, Tensor](), 0, self.weights.shapes
+        for name, tensor in self.weights.read(device, dtype, part):
             state[name] = tensor
-            done += tensor.numel()
+            done += math.prod(shapes[name])
             if progress:
-                progress(done / total)
+                progress(done / self.parameters)
         if self.config.tied:
-            state["output.weight"] = state["tok_embeddings.weight"]
+            state["output.weight"] = part.cut("output.weight", state["tok_embeddings.weight"])
         model.load_state_dict(state, assign=True)
-        if self.config.tied:
+        if self.config.tied and part == WHOLE:
             model.output.weight = model.tok_embeddings.weight
         model.rope = model.rope.to(device)
         return model.eval().requires_grad_(False)
@@ -152,10 +155,10 @@ def expected_shapes(config: ModelConfig) -> dict[str, Shape]:
     }
 
 
-def hollow(config: ModelConfig) -> Transformer:
+def hollow(config: ModelConfig, build: Callable[[ModelConfig], Transformer] = Transformer) -> Transformer:
     """A Transformer whose weights are shapes only; its RoPE table is real."""
     with _Hollow():
-        return Transformer(config)
+        return build(config)
 
 
 class _Hollow(TorchFunctionMode):

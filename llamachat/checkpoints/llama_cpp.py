@@ -16,6 +16,7 @@ from torch import Tensor
 from llamachat.checkpoints.checkpoint import Checkpoint, Shape, check_weights, dialect_of
 from llamachat.checkpoints.ggml import READABLE, kind_name, map_file, unpack
 from llamachat.checkpoints.gguf_file import GGUFFile, TensorPlace, read_header
+from llamachat.checkpoints.part import WHOLE, Part
 from llamachat.checkpoints.settings import FETCH_AGAIN, Settings, quoted, shown
 from llamachat.checkpoints.vocabulary import check_gguf_vocabulary, read_gguf_vocabulary
 from llamachat.errors import CheckpointError, ConfigError
@@ -66,13 +67,13 @@ class GGUFWeights:
         """Where they are."""
         return sorted({file for file, _ in self.tensors.values()})
 
-    def read(self, device: torch.device | str, dtype: torch.dtype) -> Iterator[tuple[str, Tensor]]:
-        """Map file by file and dequantise tensor by tensor."""
+    def read(self, device: torch.device | str, dtype: torch.dtype, part: Part = WHOLE) -> Iterator[tuple[str, Tensor]]:
+        """Map file by file and dequantise tensor by tensor; a part is cut from what was dequantised."""
         for file in self.files:
             data = map_file(file)
             for name, (where, place) in self.tensors.items():
                 if where == file:
-                    yield name, unpack(data, place, device, dtype)
+                    yield name, part.cut(name, unpack(data, place, device, dtype)).contiguous()
 
 
 def read_folder(folder: Path, files: list[Path]) -> Checkpoint:

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 from llamachat.checkpoints.checkpoint import Checkpoint, Shape, check_weights, dialect_of, find_tokenizer
+from llamachat.checkpoints.part import WHOLE as ALL
+from llamachat.checkpoints.part import Part
 from llamachat.checkpoints.settings import FETCH_AGAIN, Settings, quoted, shown
 from llamachat.checkpoints.vocabulary import vocabulary_of
 from llamachat.errors import CheckpointError
@@ -42,18 +44,21 @@ class MetaWeights:
     shapes: Mapping[str, Shape]
     dim: int
 
-    def read(self, device: torch.device | str, dtype: torch.dtype) -> Iterator[tuple[str, Tensor]]:
+    def read(self, device: torch.device | str, dtype: torch.dtype, part: Part = ALL) -> Iterator[tuple[str, Tensor]]:
         """Map the shards and join tensor by tensor, each part copied straight to its place."""
         shards = [open_shard(file) for file in self.files]
-        for name, shape in self.shapes.items():
+        for name in self.shapes:
             parts = [shard[name] for shard in shards]
             axis = split_axis(name, tuple(parts[0].shape), self.dim)
             if axis is None or len(parts) == 1:
-                yield name, parts[0].to(device, dtype)
+                yield name, part.cut(name, parts[0]).to(device, dtype).contiguous()
                 continue
-            whole = torch.empty(shape, device=device, dtype=dtype)
-            for place, part in zip(whole.chunk(len(parts), axis), parts, strict=True):
-                place.copy_(part)
+            parts = part.joined(name, parts, axis)
+            sizes = [piece.shape[axis] for piece in parts]
+            joined = [sum(sizes) if i == axis else size for i, size in enumerate(parts[0].shape)]
+            whole = torch.empty(joined, device=device, dtype=dtype)
+            for place, piece in zip(torch.split(whole, sizes, axis), parts, strict=True):
+                place.copy_(piece)
             yield name, whole
 
 

@@ -11,6 +11,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from llamachat.checkpoints.checkpoint import Shape
+from llamachat.checkpoints.part import ROWS, Part
+from llamachat.checkpoints.part import WHOLE as ALL
 from llamachat.checkpoints.settings import FETCH_AGAIN, Settings, shown
 from llamachat.errors import CheckpointError
 
@@ -67,17 +69,23 @@ class SafetensorsWeights:
         """Where they are."""
         return sorted({stored.file for stored in self.tensors.values()})
 
-    def read(self, device: torch.device | str, dtype: torch.dtype) -> Iterator[tuple[str, Tensor]]:
+    def read(self, device: torch.device | str, dtype: torch.dtype, part: Part = ALL) -> Iterator[tuple[str, Tensor]]:
         """Map file by file; only q and k are copied if dtype and device are those of the file."""
         for file in self.files:
             with open_file(file) as handle:
                 for name, stored in self.tensors.items():
                     if stored.file != file:
                         continue
-                    tensor = get_tensor(handle, stored)
+                    tensor = part.cut(name, get_tensor(handle, stored))
                     if name in self.scales:
-                        tensor = scaled(tensor, self._scale(name), device, dtype)
-                    tensor = tensor.to(device, dtype)
+                        scale = self._scale(name).expand(stored.shape[0], 1)
+                        tensor = scaled(
+                            tensor,
+                            part.cut(name, scale) if name.removesuffix(".weight").endswith(ROWS) else scale,
+                            device,
+                            dtype,
+                        )
+                    tensor = tensor.to(device, dtype).contiguous()
                     rotary = name.endswith(("wq.weight", "wk.weight"))
                     yield name, interleave(tensor, self.head_width) if rotary else tensor
 
