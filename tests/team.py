@@ -57,7 +57,8 @@ def main(folders: Sequence[str]) -> None:
             continue
         alone = LlamaRuntime.open(folder, device="cpu", dtype=dtype, threads=1)
         leads = LlamaRuntime.open(folder, dtype=dtype, threads=1, team=team, budgets=Budgets(ram=0))
-        found.append(asyncio.run(compare(alone, leads)))
+        exact = open_checkpoint(folder).load_model(dtype=torch.float32)
+        found.append(asyncio.run(compare(alone, leads, exact)))
         team.tell(None)
         alone.close()
         leads.close()
@@ -66,8 +67,9 @@ def main(folders: Sequence[str]) -> None:
         print(json.dumps(found))
 
 
-async def compare(alone: Any, leads: Any) -> dict[str, Any]:
-    """Logits of a prompt, greedy replies of a tool step and a branch, scores: of one process and of all."""
+async def compare(alone: Any, leads: Any, exact: Any) -> dict[str, Any]:
+    """Logits of a prompt, greedy replies of a tool step and a branch, scores: of one process and of all. Errors of the
+    logits are relative, to those of ``exact`` (float32)."""
     import torch
 
     from llamachat.model import KVCache
@@ -82,6 +84,7 @@ async def compare(alone: Any, leads: Any) -> dict[str, Any]:
             first = model.output(model.hidden(torch.tensor([ids[:40]]), cache)[0])
             rest = model.output(model.hidden(torch.tensor([ids[40:]]), cache)[0])
             logits.append(torch.cat((first, rest)).float())
+    expected = exact(torch.tensor([ids]))[0]
     greedy, said = SamplingParams(temperature=0.0, max_tokens=15), []
     for runtime in (leads, alone):
         replies = []
@@ -91,7 +94,7 @@ async def compare(alone: Any, leads: Any) -> dict[str, Any]:
         said.append((replies, [s.logprob for row in scores for s in row], runtime.stats.cached_tokens))
     held = [sum(p.numel() for p in runtime._model.layers.parameters()) for runtime in (leads, alone)]
     return {
-        "error": float((logits[0] - logits[1]).norm() / logits[1].norm()),
+        "errors": [float((found - expected).norm() / expected.norm()) for found in logits],
         "same": said[0][0] == said[1][0],
         "scores": max(abs(a - b) for a, b in zip(said[0][1], said[1][1], strict=True)),
         "cached": [said[0][2], said[1][2]],

@@ -22,12 +22,13 @@ def test_two_processes_say_what_one_says(tmp_path: Path) -> None:
     small = rounded(reference(**SHAPES["plain"]), torch.bfloat16)
     found = run(*folders, save_huggingface(small, tmp_path / "bf16"))
     for each in found[:-1]:
-        assert each["error"] <= 1e-5
+        assert max(each["errors"]) <= 1e-5
         assert each["same"]
         assert each["scores"] <= 1e-3
         assert each["cached"][0] == each["cached"][1]
         assert each["share"] < 0.51  # of the layers; norms are whole
-    assert found[-1]["error"] <= 0.01
+    split, whole = found[-1]["errors"]
+    assert 0.001 < split <= 1.2 * whole <= 0.05  # in bfloat16 it rounds otherwise, and no worse
 
 
 @pytest.mark.parametrize("size", [2, 4, 8])
