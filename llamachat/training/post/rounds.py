@@ -1,7 +1,7 @@
 """Iterative rounds: sample, reward model, SFT, DPO, average, evaluate; and again with what came out.
 
 Llama 3 report §4.1.6 (six rounds, each with new samples of the latest model). Every stage leaves a folder and is not
-done twice, so a killed run goes on. Evaluation is on a generated split that training never sees; the stage that does
+done twice, so a killed run goes on. Evaluation is on a generated split that training never sees; what does
 best there goes on, so report the final model on other tasks.
 """
 
@@ -65,11 +65,12 @@ def run_rounds(plan: Plan, model: Path, out: Path) -> list[dict[str, Any]]:
     """All rounds; ``out``/rounds.json and rounds.md grow with each. Returns the table."""
     out.mkdir(parents=True, exist_ok=True)
     tested = split_tasks(plan.split, plan.tested, plan.seed + 1000)
-    rows: list[dict[str, Any]] = [{"round": 0, "start": evaluated(model, out / "start", tested, plan)}]
+    rows: list[dict[str, Any]] = []
+    start = evaluated(model, out / "start", tested, plan)
     for number in range(1, plan.rounds + 1):
-        here = Round(plan, number, out, tested)
-        row, model = here.run(model)
+        row, model = Round(plan, number, out, tested).run(model, start)
         rows.append(row)
+        start = row[row["goes on"]]
         tabulate(rows, out)
     return rows
 
@@ -83,8 +84,8 @@ class Round:
     out: Path
     tested: Sequence[Task]
 
-    def run(self, model: Path) -> tuple[dict[str, Any], Path]:
-        """The row of the table, and the model that goes on."""
+    def run(self, model: Path, start: Mapping[str, Any]) -> tuple[dict[str, Any], Path]:
+        """The row of the table, and the model that goes on; ``start`` is the evaluation of ``model``."""
         report = self.samples(model)
         stages = {"sft": self.sft(model)}
         runs = [self.dpo(stages["sft"], run) for run in range(self.plan.runs if self.plan.averaging else 1)]
@@ -92,8 +93,11 @@ class Round:
         if self.plan.averaging:
             stages["averaged"] = self.average(runs)
         scores = {name: evaluated(path, path, self.tested, self.plan) for name, path in stages.items()}
+        sampled = {"yield": report["yield"], "rate": report["rate"], **report["reward"]}
+        row = {"round": self.number, **sampled, "start": start, **scores}
         best = max(stages, key=lambda name: scores[name]["macro"])
-        row = {"round": self.number, "yield": report["yield"], "rate": report["rate"], **report["reward"], **scores}
+        if scores[best]["macro"] < start["macro"]:
+            return {**row, "goes on": "start"}, model
         return {**row, "goes on": best}, stages[best]
 
     def samples(self, model: Path) -> dict[str, Any]:
@@ -221,7 +225,7 @@ def evaluated(model: Path, folder: Path, tasks: Sequence[Task], plan: Plan) -> d
 def tabulate(rows: Sequence[Mapping[str, Any]], out: Path) -> None:
     """Write the table as JSON and as Markdown."""
     (out / f"{TABLE}.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-    names = ("round", "reward accuracy", "yield", "rate", "start", "sft", "dpo", "averaged", "goes on")
+    names = ("round", "yield", "rate", "reward accuracy", "start", "sft", "dpo", "averaged", "goes on")
     lines = [" | ".join(names), " | ".join("---" for _ in names)]
     lines += [" | ".join(_cell(row.get(name, "")) for name in names) for row in rows]
     (out / f"{TABLE}.md").write_text("".join(f"| {line} |\n" for line in lines), encoding="utf-8")
