@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -177,6 +178,15 @@ async def test_slow_libraries_are_loaded_before_the_clock_of_a_cell_runs() -> No
     python = PythonSession(policy=False, warm=False)
     loaded = "import sys\n[name for name in ('num' 'py', 'sym' 'py') if name in sys.modules]"
     assert (await python.run(loaded + "  # numpy")).value == "['numpy']"
+    await python.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_plots_are_made_behind_all_walls(kind: Any) -> None:
+    """The list of fonts is read-only in some, where matplotlib then looked for another place and broke."""
+    python = PythonSession(walls=kind, warm=False)
+    drawn = await python.run("import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()")
+    assert (drawn.images, drawn.error, drawn.stderr) == (1, None, "")
     await python.close()
 
 

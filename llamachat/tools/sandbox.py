@@ -209,6 +209,11 @@ def house(plan: Plan, attached: str, fonts: str, scratch_bytes: int) -> list[str
     return [*command, "--dev", "/dev", "--remount-ro", "/", "--chdir", "/", "--"]
 
 
+def fonts_within(plan: Plan, fonts: str) -> str:
+    """Where the zygote keeps its list of fonts: bubblewrap shows it ours read-only, of which it makes a copy."""
+    return "/mpl" if plan.house and not plan.room and sys.platform == "linux" else fonts
+
+
 def _seatbelt(scratch: str, fonts: str) -> str:
     """A profile for sandbox-exec: nothing but reading the runtime, and the scratch folder. Untested."""
     readable = "".join(

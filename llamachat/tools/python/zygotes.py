@@ -70,7 +70,7 @@ class Zygote:
                 bufsize=0,
                 pass_fds=(theirs.fileno(),),
                 cwd="/",
-                env={**_ENVIRONMENT, "MPLCONFIGDIR": fonts},
+                env={**_ENVIRONMENT, "MPLCONFIGDIR": sandbox.fonts_within(plan, fonts)},
                 start_new_session=True,
             )
         self._door = ours

@@ -33,15 +33,13 @@ Layer = tuple[str, bool, str]
 
 def main(commands_fd: int, results_fd: int, link_fd: int, request: dict[str, Any], root: bool) -> None:
     """Serve one parent until it closes its end. ``root`` says whether this is the system's root, still."""
-    walled = request["room"] or request["house"]
+    walled = request["room"] or (request["house"] and sys.platform == "linux")  # Seatbelt moves no folders
     scratch, attached, fonts = (
         ("/scratch", "/attached", "/mpl") if walled else (request["scratch"], request["attached"], request["fonts"])
     )
     limits = request["limits"]
     if request["room"]:
         namespaces.furnish(request["places"], request["attached"], request["fonts"], limits["scratch_bytes"])
-    elif walled:
-        namespaces.copy_files(request["fonts"], fonts)
     if walled and root:
         namespaces.give_to_nobody("/scratch", "/mpl")
     _settle(scratch, fonts)

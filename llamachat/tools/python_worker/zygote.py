@@ -56,6 +56,8 @@ def main(control: int, base: str) -> None:
             if len(head) < 4 or head == bytes(4):
                 return
             request = json.loads(_exactly(door, struct.unpack(">I", head)[0]))
+            if not served and os.environ["MPLCONFIGDIR"] != request["fonts"]:
+                namespaces.copy_files(request["fonts"], os.environ["MPLCONFIGDIR"])
             for name in request["libraries"]:
                 _load(name)
             if not request["warm"]:
@@ -78,8 +80,11 @@ def _exactly(door: socket.socket, size: int) -> bytes:
 
 
 def _load(name: str) -> None:
-    with contextlib.suppress(ImportError, OSError, ValueError, RuntimeError, AttributeError):  # a broken install
+    try:
         importlib.import_module(name)
+    except (ImportError, OSError, ValueError, RuntimeError, AttributeError):  # a broken install
+        for half in [key for key in sys.modules if key.partition(".")[0] == name.partition(".")[0]]:
+            del sys.modules[half]  # so that the cell sees the error, not what comes of half a library
     gc.freeze()  # so that a collection in a worker doesn't copy all pages
 
 
