@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from llamachat.checkpoints import open_checkpoint
 from llamachat.model import ModelConfig, Transformer, rope_table
 from llamachat.tokenizer import Tokenizer
 from llamachat.training.data import MIXTURE, Batch, Stream, val_batches
@@ -26,7 +27,7 @@ from llamachat.training.muon import Optimisers
 
 NANO = ModelConfig(
     dim=256,
-    n_layers=5,
+    n_layers=7,
     n_heads=8,
     n_kv_heads=4,
     ffn_dim=768,
@@ -69,6 +70,20 @@ class Trainer:
         self._steps = self.stream.steps()
         self.steps_done = self.tokens = 0
         self.seconds = 0.0
+
+    def grow_from(self, path: Path) -> None:
+        """Begin with the weights of a checkpoint of fewer layers, new ones between them: those do nothing at first."""
+        checkpoint = open_checkpoint(path)
+        old, layers = checkpoint.load_model("cpu", torch.float32), self.config.n_layers
+        places = spread(checkpoint.config.n_layers, layers)
+        with torch.no_grad():
+            for name, value in old.state_dict().items():
+                parts = name.split(".")
+                if parts[0] == "layers":
+                    parts[1] = str(places[int(parts[1])])
+                self.masters[".".join(parts)].copy_(value)
+            for name, weight in self.model.named_parameters():
+                weight.copy_(self.masters[name])
 
     def step(self) -> tuple[float, int]:
         """One update. Returns the loss in nats per learned token, and the tokens read (padding not counted)."""
@@ -138,6 +153,15 @@ class Trainer:
         self.stream.pool, self.stream.at = state["stream"]
         self._steps = self.stream.steps()
         self.steps_done, self.tokens, self.seconds = state["steps"], state["tokens"], state["seconds"]
+
+
+def spread(old: int, new: int) -> list[int]:
+    """Where ``old`` layers stand among ``new``: evenly, the first and the last at the ends.
+
+    >>> spread(5, 7)
+    [0, 2, 3, 4, 6]
+    """
+    return [round(i * (new - 1) / max(1, old - 1)) for i in range(old)]
 
 
 def initialise(model: Transformer) -> None:
@@ -210,6 +234,7 @@ def main() -> None:
     parser.add_argument(
         "--tokenizer", type=Path, default=Path(__file__).parents[1] / "bundled" / "nano" / "tokenizer.model"
     )
+    parser.add_argument("--grow", type=Path, help="begin with the weights of this checkpoint, layers added if need be")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--helper", action="store_true", help="use an idle second core, at low priority")
     options = parser.parse_args()
@@ -223,6 +248,8 @@ def main() -> None:
     )
     if (options.out / "last.pt").exists():
         trainer.load(options.out / "last.pt")
+    elif options.grow:
+        trainer.grow_from(options.grow)
     _log(options.out, recipe=vars(options), parameters=sum(p.numel() for p in trainer.masters.values()))
     run(trainer, options.out)
 
