@@ -186,7 +186,7 @@ def backward(model: Transformer, batches: list[Batch]) -> float:
     return total
 
 
-def run(trainer: Trainer, out: Path, every_seconds: float = 300.0) -> None:
+def run(trainer: Trainer, out: Path, every_seconds: float = 600.0) -> None:
     """Train until the minutes are used up or SIGTERM comes; log to ``out``/log.jsonl, save to ``out``/last.pt."""
     stop: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: stop.append(number))
@@ -242,7 +242,7 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     trainer = Trainer(
         NANO,
-        Recipe(seed=options.seed, minutes=options.minutes),
+        Recipe(seed=options.seed, minutes=options.minutes, warm_pools=0 if options.grow else 24),
         Tokenizer.from_file(options.tokenizer),
         helped=options.helper,
     )

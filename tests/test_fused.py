@@ -1,0 +1,61 @@
+"""The block of the training loop whose gradient is written out, beside the model's own in float32."""
+
+import shutil
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from llamachat.model import ModelConfig, Transformer, rope_table
+from llamachat.training import fused
+
+
+def shaped(heads: int, kv_heads: int, width: int) -> ModelConfig:
+    return ModelConfig(
+        dim=heads * width, n_layers=2, n_heads=heads, n_kv_heads=kv_heads, ffn_dim=96, vocab_size=64, context=128
+    )
+
+
+def twins(config: ModelConfig) -> tuple[Transformer, Transformer]:
+    """The same random weights in float32 and in bfloat16; norms that scale, queries and keys that look closely."""
+    torch.manual_seed(0)
+    wide = Transformer(config)
+    for name, weight in wide.named_parameters():
+        torch.nn.init.uniform_(weight, 0.5, 1.5) if weight.ndim == 1 else torch.nn.init.normal_(weight, std=0.1)
+        if name.endswith(("wq.weight", "wk.weight")):
+            weight.data *= 3
+    narrow = Transformer(config).bfloat16()
+    narrow.load_state_dict(wide.state_dict())
+    narrow.rope = rope_table(config)
+    wide.load_state_dict(narrow.state_dict())  # what was rounded away is nobody's error
+    return wide, narrow
+
+
+def loss(hidden: Tensor, model: Transformer, tokens: Tensor) -> Tensor:
+    return F.cross_entropy(model.output(hidden).float().flatten(0, 1), tokens.flatten().roll(-1))
+
+
+@pytest.mark.parametrize(("heads", "kv_heads", "width"), [(4, 4, 16), (8, 2, 16), (4, 2, 32), (2, 1, 48), (3, 1, 64)])
+@pytest.mark.parametrize("length", [1, 7, 33, 80])
+def test_loss_and_gradients_are_those_of_the_model(heads: int, kv_heads: int, width: int, length: int) -> None:
+    wide, narrow = twins(shaped(heads, kv_heads, width))
+    tokens = torch.randint(0, 64, (3, length))
+    assert fused.suits(narrow)
+    expected, found = loss(wide.hidden(tokens), wide, tokens), loss(fused.hidden(narrow, tokens), narrow, tokens)
+    torch.autograd.backward([expected, found])
+    assert float(found.detach()) == pytest.approx(float(expected.detach()), rel=0.01)
+    for (name, a), b in zip(wide.named_parameters(), narrow.parameters(), strict=True):
+        assert a.grad is not None
+        assert b.grad is not None
+        if length == 1 and name.endswith(("wq.weight", "wk.weight")):
+            assert b.grad.abs().max() < 1e-4  # one position looks at itself, however it looks
+            continue
+        assert (a.grad - b.grad.float()).norm() <= 0.03 * a.grad.norm(), name
+
+
+def test_what_it_is_not_made_for_is_left_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not fused.suits(Transformer(shaped(4, 2, 16)))  # float32
+    assert not fused.suits(Transformer(shaped(4, 2, 24)).bfloat16())
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    assert not fused.suits(Transformer(shaped(4, 2, 16)).bfloat16())
