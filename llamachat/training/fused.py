@@ -1,7 +1,7 @@
 """A Transformer block with its gradient written out: matrix products by torch, all between them by ``fused.cpp``.
 
-Knows tensors in bfloat16 on the CPU. The mathematics is model.py's, which is the oracle of its tests; on a core with AMX
-a step takes a third of the time (docs/log.md).
+Knows tensors in bfloat16 on the CPU. The mathematics is model.py's, which is the oracle of its tests; on a core
+with AMX a step takes half the time (docs/log.md).
 """
 
 import ctypes
@@ -25,6 +25,7 @@ WIDTHS = (16, 32, 48, 64)
 
 @cache
 def library() -> ctypes.CDLL:
+    """``fused.cpp``, compiled for this processor."""
     out = Path(tempfile.mkdtemp()) / "fused.so"
     subprocess.run(["c++", *FLAGS, "-o", str(out), str(SOURCE)], check=True)
     return ctypes.CDLL(str(out))
@@ -52,9 +53,20 @@ class FusedBlock(torch.autograd.Function):
     """x (N, D) through one block; ``shape`` is (B, T, H, K, E), N = B T."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, norm1: Tensor, qkv: Tensor, wo: Tensor, norm2: Tensor, w13: Tensor, w2: Tensor,
-                rope: Tensor, shape: tuple[int, ...], eps: float) -> Tensor:  # fmt: skip
-        batch, length, heads, kv_heads, width = shape
+    def forward(  # noqa: PLR0913  # torch wants every tensor by itself
+        ctx: Any,
+        x: Tensor,
+        norm1: Tensor,
+        qkv: Tensor,
+        wo: Tensor,
+        norm2: Tensor,
+        w13: Tensor,
+        w2: Tensor,
+        rope: Tensor,
+        shape: tuple[int, ...],
+        eps: float,
+    ) -> Tensor:
+        batch, length, heads, _, width = shape
         normed, rstd1 = _norm(x, norm1, eps)
         projected = normed @ qkv.T
         seen, lse = x.new_empty(len(x), heads * width), torch.empty(batch, heads, length)
