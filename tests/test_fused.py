@@ -22,7 +22,7 @@ def twins(config: ModelConfig) -> tuple[Transformer, Transformer]:
     roundings decide them."""
     torch.manual_seed(0)
     wide = Transformer(config)
-    for name, weight in wide.named_parameters():
+    for weight in wide.parameters():
         torch.nn.init.uniform_(weight, 0.5, 1.5) if weight.ndim == 1 else torch.nn.init.normal_(weight, std=0.06)
     narrow = Transformer(config).bfloat16()
     narrow.load_state_dict(wide.state_dict())
