@@ -281,7 +281,7 @@ extern "C" {
 // Causal attention with rotary positions: qkv (B, T, (H + 2 K) E) to out (B, T, H E); lse (B, H, T) is kept.
 // cosines, sines: (T, E/2) float32. Returns 0, or 1 for a head width that was not compiled.
 int attention_forward(const bf16* qkv, bf16* out, float* lse, const float* cosines, const float* sines, long B, long T,
-                      int H, int K, int E) {
+                      long H, long K, long E) {
   switch (E) {
     case 16: forward<16>(qkv, out, lse, cosines, sines, B, T, H, K); return 0;
     case 32: forward<32>(qkv, out, lse, cosines, sines, B, T, H, K); return 0;
@@ -292,7 +292,7 @@ int attention_forward(const bf16* qkv, bf16* out, float* lse, const float* cosin
 }
 
 int attention_backward(const bf16* dout, const bf16* out, const bf16* qkv, const float* lse, bf16* dqkv,
-                       const float* cosines, const float* sines, long B, long T, int H, int K, int E) {
+                       const float* cosines, const float* sines, long B, long T, long H, long K, long E) {
   switch (E) {
     case 16: backward<16>(dout, out, qkv, lse, dqkv, cosines, sines, B, T, H, K); return 0;
     case 32: backward<32>(dout, out, qkv, lse, dqkv, cosines, sines, B, T, H, K); return 0;

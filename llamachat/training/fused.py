@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from llamachat.model import Transformer
+from llamachat.model import Block, Transformer
 
 SOURCE = Path(__file__).with_name("fused.cpp")
 FLAGS = ("-O3", "-march=native", "-ffast-math", "-mprefer-vector-width=512", "-shared", "-fPIC")
@@ -24,16 +24,23 @@ WIDTHS = (16, 32, 48, 64)
 
 
 @cache
-def library() -> ctypes.CDLL:
-    """``fused.cpp``, compiled for this processor."""
-    out = Path(tempfile.mkdtemp()) / "fused.so"
-    subprocess.run(["c++", *FLAGS, "-o", str(out), str(SOURCE)], check=True)
-    return ctypes.CDLL(str(out))
+def library() -> ctypes.CDLL | None:
+    """``fused.cpp``, compiled for this processor; None where there is no compiler that can."""
+    compiler = shutil.which("c++")
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "fused.so"
+        if compiler is None or subprocess.run([compiler, *FLAGS, "-o", file, SOURCE], capture_output=True).returncode:
+            return None
+        return ctypes.CDLL(str(file))  # it stays in memory
 
 
 def _call(name: str, *values: Tensor | int | float) -> None:
-    kinds = {int: ctypes.c_long, float: ctypes.c_float}
-    arguments = [ctypes.c_void_p(v.data_ptr()) if isinstance(v, Tensor) else kinds[type(v)](v) for v in values]
+    arguments: list[ctypes.c_void_p | ctypes.c_long | ctypes.c_float] = []
+    for value in values:
+        if isinstance(value, Tensor):
+            arguments.append(ctypes.c_void_p(value.data_ptr()))
+        else:
+            arguments.append(ctypes.c_long(value) if isinstance(value, int) else ctypes.c_float(value))
     getattr(library(), name)(*arguments)
 
 
@@ -83,7 +90,7 @@ class FusedBlock(torch.autograd.Function):
         return torch.addmm(middle, active, w2.T)
 
     @staticmethod
-    def backward(ctx: Any, dout: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, dout: Tensor) -> tuple[Tensor | None, ...]:
         x, norm1, qkv, wo, norm2, w13, w2, rope, rstd1, projected, seen, lse, middle, rstd2, gates = ctx.saved_tensors
         dout = dout.contiguous()
         active, dgates = x.new_empty(len(x), w2.shape[1]), torch.empty_like(gates)
@@ -105,7 +112,7 @@ def suits(model: Transformer) -> bool:
     """Whether ``hidden`` can stand in for the model's own: bfloat16 on the CPU, multiples of 16, a compiler at hand."""
     config, weight = model.config, model.output.weight
     whole = config.width in WIDTHS and config.dim % 16 == 0 and config.ffn_dim % 16 == 0
-    return weight.dtype == torch.bfloat16 and weight.device.type == "cpu" and whole and bool(shutil.which("c++"))
+    return weight.dtype == torch.bfloat16 and weight.device.type == "cpu" and whole and library() is not None
 
 
 def hidden(model: Transformer, tokens: Tensor) -> Tensor:
@@ -115,8 +122,9 @@ def hidden(model: Transformer, tokens: Tensor) -> Tensor:
     rope = model.rope[:, :length].contiguous()
     x = model.tok_embeddings(tokens).flatten(0, 1)
     for layer in model.layers:
+        assert isinstance(layer, Block)
         attention, ffn = layer.attention, layer.feed_forward
-        x = FusedBlock.apply(
+        x = FusedBlock.apply(  # type: ignore[no-untyped-call]
             x,
             layer.attention_norm.weight,
             torch.cat((attention.wq.weight, attention.wk.weight, attention.wv.weight)),
@@ -128,5 +136,5 @@ def hidden(model: Transformer, tokens: Tensor) -> Tensor:
             shape,
             config.norm_eps,
         )
-    final: Tensor = model.norm(x)
-    return final.unflatten(0, (batch, length))
+    final: Tensor = model.norm(x).view(batch, length, -1)
+    return final
