@@ -71,7 +71,11 @@ def test_the_version_is_the_changelogs() -> None:
         ("llamachat.cli", ["torch", "textual", "transformers"]),
         ("llamachat.agent", ["torch", "textual", "transformers"]),
         ("llamachat.plain", ["torch", "textual"]),
-        ("llamachat.tui", ["torch", "safetensors"]),
+        (
+            "llamachat.tui",
+            ["torch", "safetensors", "pydantic", "typer", "markdown_it", "pygments", "PIL", "jsonschema"],
+        ),
+        ("llamachat.start", ["torch", "textual", "typer", "pydantic"]),
         ("llamachat.runtime", ["textual"]),
     ],
 )

@@ -9,8 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from markdown_it import MarkdownIt
-
 from llamachat import config
 from llamachat.chat.branches import best, continue_, edit, name, retry, tree, undo
 from llamachat.chat.chat import Chat
@@ -233,6 +231,8 @@ async def copy(chat: Chat, what: str) -> None:
 
 def _code_in(message: Message) -> str:
     """The last code block of a message, or what it let python run."""
+    from markdown_it import MarkdownIt  # late: 18 ms, and most chats copy nothing
+
     codes = [str(call.arguments["code"]) for call in message.tool_calls if "code" in call.arguments]
     blocks = [token.content for token in MarkdownIt().parse(message.text) if token.type in ("fence", "code_block")]
     return (codes or blocks or [""])[-1]

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import statistics
 import subprocess
 import sys
 import time
@@ -87,6 +86,8 @@ async def _measure(walls: "Choice", rounds: int) -> tuple[dict[str, float], str]
 async def _median(
     measured: Callable[[], Awaitable[None]], rounds: int, prepare: Callable[[], Awaitable[None]] | None = None
 ) -> float:
+    from statistics import median  # late: every verb of the command line imports this file
+
     taken = []
     for _ in range(rounds):
         if prepare:
@@ -94,7 +95,7 @@ async def _median(
         start = time.perf_counter()
         await measured()
         taken.append(time.perf_counter() - start)
-    return round(statistics.median(taken) * 1e3, 2)
+    return round(median(taken) * 1e3, 2)
 
 
 def _show(found: dict[str, float], rounds: int, layers: str) -> None:

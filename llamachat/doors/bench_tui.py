@@ -169,13 +169,17 @@ class Terminal:
 
 @contextmanager
 def _running(home: str, *options: str) -> Iterator[Terminal]:
-    """llamachat in a terminal, with nobody's settings; ended by force, as only its beginning is of interest."""
+    """llamachat in a terminal, with nobody's settings; ended by force, as only its beginning is of interest.
+
+    Python may keep what it compiled, as pip does when it installs, whatever the environment says of that.
+    """
     import pty
     import termios
 
     ours, its = pty.openpty()
     termios.tcsetwinsize(its, (ROWS, COLUMNS))
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LLAMACHAT_")}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     environment |= {"TERM": "xterm-256color", "LLAMACHAT_DATA_DIR": home, "LLAMACHAT_CONFIG_DIR": home}
     process = subprocess.Popen(
         [sys.executable, "-m", "llamachat", *options],

@@ -4,45 +4,63 @@ What is foreign stays text: HTML, link definitions and rich's markup are shown a
 """
 
 from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING
 
-from markdown_it import MarkdownIt
-from markdown_it.tree import SyntaxTreeNode
 from rich.style import Style
 from rich.text import Text
 
 from llamachat.visible import visible
-from llamachat.widgets import latex
-from llamachat.widgets.code import highlight
 from llamachat.widgets.look import Look
 from llamachat.widgets.tables import Align, Row, column_widths, row_lines, rule
 from llamachat.widgets.wrap import fold, prefixed, wrap
 
-# Link definitions act on blocks far away, underlined headings on all lines of a paragraph: with them, a stream could
-# change what was already drawn. A chat's "---" below a line is meant as a rule, too.
-PARSER = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"]).disable(["reference", "lheading"])
-latex.enable(PARSER)
+if TYPE_CHECKING:  # the parser and Pygments take 25 ms, which the first frame of an empty chat need not wait for
+    from markdown_it import MarkdownIt
+    from markdown_it.tree import SyntaxTreeNode
+
 NUMBER = 2  # digits that a list number has room for; a fixed width, as a list that streams has no last number yet
 
 BOLD, ITALIC, STRIKE = Style(bold=True), Style(italic=True), Style(strike=True)
 
 
-def parse(source: str) -> list[SyntaxTreeNode]:
+@cache
+def _parser() -> "MarkdownIt":
+    """Link definitions act on blocks far away, underlined headings on all lines of a paragraph: with them, a stream
+    could change what was already drawn. A chat's "---" below a line is meant as a rule, too."""
+    from markdown_it import MarkdownIt
+
+    from llamachat.widgets import latex
+
+    wanted, unwanted = ["table", "strikethrough"], ["reference", "lheading"]
+    return latex.enable(MarkdownIt("commonmark", {"html": False}).enable(wanted).disable(unwanted))
+
+
+def _tree(source: str) -> "SyntaxTreeNode":
+    from markdown_it.tree import SyntaxTreeNode
+
+    return SyntaxTreeNode(_parser().parse(source))
+
+
+def parse(source: str) -> "list[SyntaxTreeNode]":
     """The top-level blocks of ``source``."""
-    return list(SyntaxTreeNode(PARSER.parse(source)).children)
+    return list(_tree(source).children)
 
 
-def parse_inline(source: str) -> SyntaxTreeNode:
+def parse_inline(source: str) -> "SyntaxTreeNode":
     """``source`` as the text of one paragraph."""
-    return SyntaxTreeNode(PARSER.parseInline(source))
+    from markdown_it.tree import SyntaxTreeNode
+
+    return SyntaxTreeNode(_parser().parseInline(source))
 
 
 def last_code(source: str) -> str:
     """The last code block in ``source``, or nothing."""
-    found = [n for n in SyntaxTreeNode(PARSER.parse(source)).walk() if n.type in ("fence", "code_block")]
+    found = [n for n in _tree(source).walk() if n.type in ("fence", "code_block")]
     return found[-1].content if found else ""
 
 
-def block_lines(node: SyntaxTreeNode, width: int, look: Look) -> list[Text]:
+def block_lines(node: "SyntaxTreeNode", width: int, look: Look) -> list[Text]:
     """``node`` in lines of at most ``width`` cells."""
     match node.type:
         case "heading":
@@ -67,7 +85,7 @@ def block_lines(node: SyntaxTreeNode, width: int, look: Look) -> list[Text]:
             return wrap(inline_text(node, look), width)
 
 
-def stack(nodes: Sequence[SyntaxTreeNode], width: int, look: Look) -> list[Text]:
+def stack(nodes: "Sequence[SyntaxTreeNode]", width: int, look: Look) -> list[Text]:
     """Blocks below one another, apart by an empty line; a list inside an item follows its text at once."""
     lines: list[Text] = []
     for i, node in enumerate(nodes):
@@ -79,25 +97,27 @@ def stack(nodes: Sequence[SyntaxTreeNode], width: int, look: Look) -> list[Text]
 
 def code_lines(code: str, language: str, width: int, look: Look) -> list[Text]:
     """Highlighted code on its own background."""
+    from llamachat.widgets.code import highlight
+
     inner = max(width - 2, 1)
     rows = [row for line in highlight(code, language, look) for row in fold(line, inner)]
     edge = Text(" ", look.code)
     return [Text.assemble(edge, row, edge, end="") for row in rows]
 
 
-def number(node: SyntaxTreeNode) -> int:
+def number(node: "SyntaxTreeNode") -> int:
     """Of the first item of a list; 0 if it has bullets."""
     return int(node.attrs.get("start", 1)) if node.type == "ordered_list" else 0
 
 
-def item_lines(node: SyntaxTreeNode, index: int, numbered: int, width: int, look: Look) -> list[Text]:
+def item_lines(node: "SyntaxTreeNode", index: int, numbered: int, width: int, look: Look) -> list[Text]:
     """One item of the list ``node`` behind its bullet, or behind ``numbered``."""
     mark = f"{numbered:>{NUMBER}}. " if node.type == "ordered_list" else "• "
     body = stack(node.children[index].children, width - len(mark), look) or [Text(end="")]
     return prefixed(body, Text(mark, look.accent), Text(" " * len(mark)))
 
 
-def table_rows(node: SyntaxTreeNode, look: Look) -> list[Row]:
+def table_rows(node: "SyntaxTreeNode", look: Look) -> list[Row]:
     """The cells of a table, header first."""
     return [
         [inline_text(cell, look, BOLD if cell.type == "th" else Style()) for cell in row.children]
@@ -106,7 +126,7 @@ def table_rows(node: SyntaxTreeNode, look: Look) -> list[Row]:
     ]
 
 
-def aligns(node: SyntaxTreeNode) -> list[Align]:
+def aligns(node: "SyntaxTreeNode") -> list[Align]:
     """How each column of a table is aligned."""
     found: dict[str, Align] = {"text-align:right": "right", "text-align:center": "center"}
     return [found.get(str(cell.attrs.get("style", "")), "left") for cell in node.children[0].children[0].children]
@@ -126,7 +146,7 @@ def table_lines(
     return lines
 
 
-def inline_text(node: SyntaxTreeNode, look: Look, style: Style = Style()) -> Text:
+def inline_text(node: "SyntaxTreeNode", look: Look, style: Style = Style()) -> Text:
     """The inline content below ``node``. Line breaks stay, as a chat's writers mean them."""
     text = Text(end="")
     for child in node.children:
@@ -134,7 +154,7 @@ def inline_text(node: SyntaxTreeNode, look: Look, style: Style = Style()) -> Tex
     return text
 
 
-def _append(text: Text, node: SyntaxTreeNode, style: Style, look: Look) -> None:
+def _append(text: Text, node: "SyntaxTreeNode", style: Style, look: Look) -> None:
     match node.type:
         case "softbreak" | "hardbreak":
             text.append("\n")
@@ -158,7 +178,7 @@ def _append(text: Text, node: SyntaxTreeNode, style: Style, look: Look) -> None:
             text.append(visible(node.content), style)
 
 
-def _append_all(text: Text, node: SyntaxTreeNode, style: Style, look: Look) -> None:
+def _append_all(text: Text, node: "SyntaxTreeNode", style: Style, look: Look) -> None:
     for child in node.children:
         _append(text, child, style, look)
 

@@ -8,8 +8,8 @@ block, an item of a list, some rows of a table, some lines of code.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
-from markdown_it.tree import SyntaxTreeNode
 from rich.text import Text
 
 from llamachat.visible import visible
@@ -24,9 +24,11 @@ from llamachat.widgets.blocks import (
     table_lines,
     table_rows,
 )
-from llamachat.widgets.code import cuts
 from llamachat.widgets.look import Look
 from llamachat.widgets.tables import SAMPLE, column_widths
+
+if TYPE_CHECKING:  # late, as blocks has it
+    from markdown_it.tree import SyntaxTreeNode
 
 LONG_LINE = 4_000  # characters; a longer source line goes on in a new paragraph, at the next space
 SLICE = 4_000  # characters taken at once: what follows a cut in a long paragraph is parsed again
@@ -153,24 +155,26 @@ def _pieces(source: str, carry: Carry, width: int, look: Look) -> Iterator[Piece
                 yield Piece(partial(block_lines, node, width, look), _first(node), own)
 
 
-def _first(node: SyntaxTreeNode) -> int:
+def _first(node: "SyntaxTreeNode") -> int:
     """The source line that ``node`` starts on."""
     assert node.map is not None  # every block has one
     return node.map[0]
 
 
-def _items(node: SyntaxTreeNode, carry: Carry, width: int, look: Look) -> Iterator[Piece]:
+def _items(node: "SyntaxTreeNode", carry: Carry, width: int, look: Look) -> Iterator[Piece]:
     start = number(node) if carry.number is None else carry.number
     for i, item in enumerate(node.children):
         own = carry if i == 0 else Carry(node.type, number=start + i)
         yield Piece(partial(item_lines, node, i, start + i, width, look), _first(item), own)
 
 
-def _code(node: SyntaxTreeNode, lines: list[str], carry: Carry, width: int, look: Look) -> Iterator[Piece]:
+def _code(node: "SyntaxTreeNode", lines: list[str], carry: Carry, width: int, look: Look) -> Iterator[Piece]:
     first = _first(node)
     code = node.content.split("\n")
     if code and not code[-1]:
         code.pop()
+    from llamachat.widgets.code import cuts  # late: it brings Pygments
+
     starts = cuts(code)
     for start, end in zip(starts, [*starts[1:], len(code)], strict=True):
         part = "".join(line + "\n" for line in code[start:end])
@@ -178,7 +182,7 @@ def _code(node: SyntaxTreeNode, lines: list[str], carry: Carry, width: int, look
         yield Piece(partial(code_lines, part, node.info, width, look), first + 1 + start if start else first, own)
 
 
-def _rows(node: SyntaxTreeNode, lines: list[str], carry: Carry, width: int, look: Look) -> Iterator[Piece]:
+def _rows(node: "SyntaxTreeNode", lines: list[str], carry: Carry, width: int, look: Look) -> Iterator[Piece]:
     first = _first(node)
     rows = table_rows(node, look)
     widths = column_widths(rows, width) if carry.widths is None else carry.widths
@@ -193,7 +197,7 @@ def _rows(node: SyntaxTreeNode, lines: list[str], carry: Carry, width: int, look
         yield Piece(partial(draw, rows[i : i + 1], header=False), first + 1 + i, own)
 
 
-def _paragraph(node: SyntaxTreeNode, carry: Carry, width: int, look: Look) -> Iterator[Piece]:
+def _paragraph(node: "SyntaxTreeNode", carry: Carry, width: int, look: Look) -> Iterator[Piece]:
     first, lines = _first(node), node.children[0].content.split("\n")
     if len(lines) <= LONG_PARAGRAPH:
         yield Piece(partial(block_lines, node, width, look), first, carry)

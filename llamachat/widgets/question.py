@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import ClassVar
 
 from rich.console import RenderableType
-from rich.syntax import Syntax
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -143,6 +142,8 @@ async def ask(prompt: Prompt, call: ToolCall, tool: Tool) -> Answer:
 def _shown(call: ToolCall) -> RenderableType:
     """The exact call: code as code, arguments as JSON."""
     if set(call.arguments) == {"code"} and isinstance(call.arguments["code"], str):
+        from rich.syntax import Syntax  # late: it brings Pygments
+
         return Syntax(
             visible(call.arguments["code"]), "python", theme="ansi_dark", background_color="default", word_wrap=True
         )

@@ -8,7 +8,6 @@ from rich.text import Text
 
 from llamachat.messages import Artifact, ToolCall, ToolResult
 from llamachat.visible import visible
-from llamachat.widgets.code import highlight
 from llamachat.widgets.look import Look
 from llamachat.widgets.pictures import caption, is_picture
 from llamachat.widgets.view import View, clip, folded, rows_of
@@ -140,6 +139,8 @@ class ToolCard(View):
         if not code:
             return []
         code, cut = (code, 0) if self.opened else clip(code, FOLD, width)
+        from llamachat.widgets.code import highlight  # late: it brings Pygments
+
         rows = [row for line in highlight(code, language, look) for row in fold(line, width)]
         return folded(rows, FOLD, look, self.opened, cut=cut)
 
