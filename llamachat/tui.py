@@ -21,11 +21,11 @@ from llamachat.chat.chat import Chat
 from llamachat.chat.commands import COMMANDS, NAMES, Command, read
 from llamachat.chat.conversation import Conversation
 from llamachat.chat.front import saying
+from llamachat.chat.inspection import inspect
 from llamachat.chat.permissions import Answer, Permissions
 from llamachat.chat.settings import Settings
 from llamachat.chat.shell import run_shell
 from llamachat.chat.verbs import do
-from llamachat.chat.window import inspect
 from llamachat.errors import StorageError
 from llamachat.messages import Dialog, ToolCall
 from llamachat.paths import data_dir

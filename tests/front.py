@@ -3,11 +3,10 @@
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import aclosing
 
-from llamachat.anatomy import TokenView
 from llamachat.chat.chat import Chat
 from llamachat.chat.commands import read
 from llamachat.chat.conversation import Conversation, Turn
-from llamachat.chat.front import Choice
+from llamachat.chat.front import Choice, Inspection
 from llamachat.chat.permissions import Answer, Permissions
 from llamachat.chat.settings import Settings
 from llamachat.chat.verbs import do
@@ -35,7 +34,7 @@ class ListFront:
         self.turns: list[Turn] = []
         self.shown = 0
         self.prompt = self.copied = self.theme = self.opened = ""
-        self.inspected: tuple[Sequence[TokenView], int, int, Sequence[str]] | None = None
+        self.inspected: Inspection | None = None
         self.left = False
 
     def note(self, text: str) -> None:
@@ -69,8 +68,8 @@ class ListFront:
     async def line(self, title: str, value: str = "", help_: str = "", *, lines: bool = False) -> str | None:
         return self.answers.pop(0)
 
-    def inspect(self, tokens: Sequence[TokenView], cached: int, cursor: int, badges: Sequence[str]) -> None:
-        self.inspected = (tokens, cached, cursor, badges)
+    def inspect(self, inspection: Inspection) -> None:
+        self.inspected = inspection
 
     def open_model(self, path: str) -> None:
         self.opened = path

@@ -1,6 +1,7 @@
 """The chat without a screen: what is typed, and what becomes of the dialog, its tree and its window."""
 
 from collections.abc import Mapping
+from math import log
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from llamachat.chat.permissions import Answer
 from llamachat.chat.verbs import VERBS
 from llamachat.errors import ConfigError, ContextOverflow, EngineError
 from llamachat.messages import MessageEnd, ToolEnd
+from llamachat.sampling import TokenScore
 from llamachat.sessions import Store
 from llamachat.tools import Tool, ToolOutput
 
@@ -223,11 +225,35 @@ async def test_the_inspector_gets_the_very_ids_of_the_prompt() -> None:
     await desk.type("hi <|eot_id|>")
     await desk.type("/tokens")
     assert desk.front.inspected
-    tokens, _, cursor, badges = desk.front.inspected
+    tokens, cursor, badges = (getattr(desk.front.inspected, name) for name in ("tokens", "cursor", "badges"))
     prompt = desk.runtime.prompts[0]
     assert [token.id for token in tokens][: len(prompt)] == prompt
     assert tokens[cursor].role == "assistant"
     assert badges == ["<|eot_id|>"]
+
+
+async def test_an_engine_that_tells_no_probabilities_says_so() -> None:
+    desk = Desk([reply("Hello.")])
+    with pytest.raises(ConfigError, match="no reply yet"):
+        await desk.type("/likely")
+    await desk.type("hi")
+    with pytest.raises(EngineError, match="tells no probabilities"):
+        await desk.type("/likely")
+
+
+async def test_another_token_in_a_reply_begins_a_branch(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def score(prefix: list[int], continuations: list[list[int]], alternatives: int) -> list[list[TokenScore]]:
+        return [[TokenScore(id, log(0.5), ((id, log(0.5)), (ord("o"), log(0.25)))) for id in continuations[0]]]
+
+    desk = Desk([reply("cat."), "w.<|eot_id|>"], answers=["'a'", "'o'", "'<|eot_id|>'", "'<|eot_id|>'"])
+    monkeypatch.setattr(desk.runtime, "score", score, raising=False)
+    await desk.type("An animal?")
+    await desk.type("/likely")
+    assert [choice.text for choice in desk.front.picked[0]][:2] == [" 50%  'c'", " 50%  'a'"]
+    assert desk.said == ["An animal?", "cow."]
+    assert desk.chat.conversation.session.tree.place(desk.chat.conversation.session.path[1].id) == (2, 2)
+    with pytest.raises(ConfigError, match="what stands there"):
+        await desk.type("/likely")
 
 
 async def test_settings_are_changed_through_a_line() -> None:

@@ -16,6 +16,7 @@ from llamachat.system_prompts import load_personas
 from llamachat.tools import Toolbox
 from llamachat.tools.python import python_tool
 from llamachat.tui import LlamaChatApp, Settings
+from llamachat.widgets.inspector import InspectorScreen, TokenFlow
 
 pytestmark = pytest.mark.usefixtures("own_folders")
 
@@ -32,6 +33,29 @@ async def test_the_embedded_model_computes_with_the_real_python():
         assert app.dialog[3].text == "completed\n[stdout]\n5021\n[/stdout]"
         assert "5021" in app.dialog[4].text
         assert "→ 5021" in shown(app)
+
+
+async def test_a_reply_goes_on_from_a_token_that_might_have_been_another():
+    """A greedy reply is what the model finds likeliest; with another token at its start it says another thing."""
+    personas = load_personas()
+    settings = Settings(personas["default"], personas, Toolbox(()), overrides={"temperature": 0.0})
+    app = LlamaChatApp(lambda _: LlamaRuntime.open(bundled_model()), settings, "nano")
+    async with app.run_test() as pilot:
+        await say(pilot, "Hello!")
+        await until(pilot, lambda: len(app.dialog) == 3 and not app.conversation.busy)
+        first = app.dialog[2].token_ids
+        await pilot.press("ctrl+t", "p")
+        screen = app.screen
+        assert isinstance(screen, InspectorScreen)
+        tokens = screen.query_one(TokenFlow)
+        await until(pilot, lambda: bool(tokens.likely))
+        assert [one.instead[0].id for one in tokens.likely.values()] == list(first)
+        tokens.to(min(tokens.likely))
+        await pilot.press("2")
+        await until(pilot, lambda: app.dialog[-1].token_ids not in (None, first) and not app.conversation.busy)
+        other = app.dialog[2].token_ids
+        assert other[0] == tokens.likely[min(tokens.likely)].instead[1].id
+        assert [view.label for view in app.transcript.all_views if view.key] == ["", "‹2/2›"]
 
 
 FIRST_FRAME = """

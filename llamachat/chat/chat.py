@@ -29,6 +29,13 @@ class Chat:
         """The messages that a user can name by number: 1 is the first."""
         return [node for node in self.conversation.session.path if node.message.role in ("user", "assistant")]
 
+    @property
+    def seen(self) -> list[Node]:
+        """The messages on the path that the model sees, in order: those that are not dropped."""
+        session = self.conversation.session
+        gone = session.tree.dropped(session.head)
+        return [node for node in session.path if node.id not in gone]
+
     async def approve(self, call: ToolCall) -> str | None:
         """None lets ``call`` run; a string is why it doesn't."""
         return await self.permissions.decide(call, self.conversation.settings.toolbox.find(call.name))

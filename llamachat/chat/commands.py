@@ -34,6 +34,7 @@ COMMANDS = (
     Command("context", "what each message takes of the window; pin or drop some"),
     Command("compact", "put a summary in the place of the dialog, on a new branch"),
     Command("tokens", "look at what the model sees, id by id"),
+    Command("likely", "how likely each token of the last reply was; take another one"),
     Command("system", "show or set the system prompt", "[TEXT]"),
     Command("persona", "show or change who answers", "[NAME]"),
     Command("tools", "list the tools, switch some on or off", "[on|off NAME …]"),

@@ -10,6 +10,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from llamachat.agent import Approve, Runtime, run_turn
 from llamachat.anatomy import Share, TokenView, anatomy, shares
@@ -17,6 +18,7 @@ from llamachat.chat.settings import Settings
 from llamachat.errors import ConfigError, ContextOverflow, EngineError
 from llamachat.messages import Artifact, Dialog, Event, Message, MessageEnd, StopReason, TurnEnd
 from llamachat.offer import Offer, open_dialog
+from llamachat.sampling import TokenScore
 from llamachat.sessions import Conditions, Node, Recorder, Session
 from llamachat.tools import Toolbox
 from llamachat.tools.files import Attachment, context_of
@@ -28,6 +30,16 @@ _SUM_UP = (
 )
 
 Turn = AsyncGenerator[Event, None]
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """An engine that tells how likely ids are, beside saying some; one behind HTTP may not."""
+
+    async def score(
+        self, prefix_ids: Sequence[int], continuations: Sequence[Sequence[int]], alternatives: int = 0
+    ) -> list[list[TokenScore]]:
+        """Of each id of each continuation behind the prefix, with so many that are likelier or nearly so."""
 
 
 class Conversation:
@@ -94,6 +106,14 @@ class Conversation:
         runtime = self.engine()
         return shares(runtime.tokenizer, self.wire(), runtime.dialect)
 
+    async def likely(self, prefix: Sequence[int], ids: Sequence[int], alternatives: int) -> list[TokenScore]:
+        """How likely the model finds ``ids`` behind ``prefix``. Raises EngineError if its engine can't tell."""
+        self.free()
+        runtime = self.engine()
+        if not isinstance(runtime, Scorer):
+            raise EngineError("This engine tells no probabilities.", "Open a checkpoint with /model PATH.")
+        return (await runtime.score(prefix, [ids], alternatives))[0]
+
     def count(self, text: str) -> int:
         """Tokens of ``text``; 0 while there is no model."""
         return len(self.runtime.tokenizer.encode(text)) if self.runtime else 0
@@ -142,14 +162,17 @@ class Conversation:
 
     def continue_reply(self, id: str, text: str) -> Turn:
         """The model goes on with its reply ``id`` behind ``text``, which may be another beginning than it said."""
+        return self.branch(id, self.engine().tokenizer.encode(text.rstrip()))
+
+    def branch(self, id: str, begun: Sequence[int]) -> Turn:
+        """The same behind the ids ``begun``, such as those of reply ``id`` up to a place, and another id there."""
         self.free()
-        runtime, node = self.engine(), self.session.tree.nodes[id]
+        self.engine()
+        node, before = self.session.tree.nodes[id], self.session.head
         if node.message.role != "assistant":
             raise ConfigError("Only a reply can be continued.", "Choose a message of the model's.")
-        before = self.session.head
         self.session.go(node.parent)
-        begun = tuple(runtime.tokenizer.encode(text.rstrip()))
-        turn = self._turn(self.settings.toolbox, begun=begun, continuing=node)
+        turn = self._turn(self.settings.toolbox, begun=tuple(begun), continuing=node)
         self.stop = asyncio.Event()
         return self._or_back(turn, node.parent, before)
 

@@ -1,6 +1,6 @@
 """What a verb needs of a screen. The TUI meets it with widgets, the line mode with lines; a test with a list."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -22,6 +22,38 @@ class Choice:
         """Whether every word is in it."""
         all_text = f"{self.text} {self.note}".casefold()
         return all(word in all_text for word in words)
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """An id that might have stood in the place of another, and how likely the model found it, from 0 to 1."""
+
+    id: int
+    text: str
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Likely:
+    """How likely the model found an id, from 0 to 1, and the likeliest in its place, which may be that id itself."""
+
+    share: float
+    instead: tuple[Alternative, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What the model sees, id by id. The first ``cached`` ids were not read again in the last turn; ``cursor`` is the
+    place to look at; ``badges`` are names of control tokens that stand there as text."""
+
+    tokens: Sequence[TokenView]
+    cached: int
+    cursor: int
+    badges: Sequence[str]
+    likely: Callable[[int], Awaitable[Mapping[int, Likely]]]
+    """By place, for the message that has the token at a place. Raises LlamaChatError where that can't be told."""
+    branch: Callable[[int, Alternative], None]
+    """Lets the model go on from a place in a reply of its own, with another id there, on a branch of its own."""
 
 
 class Front(Protocol):
@@ -56,7 +88,7 @@ class Front(Protocol):
     async def line(self, title: str, value: str = "", help_: str = "", *, lines: bool = False) -> str | None:
         """A line, or several ``lines``, that the user fills in; None if they leave."""
 
-    def inspect(self, tokens: Sequence[TokenView], cached: int, cursor: int, badges: Sequence[str]) -> None:
+    def inspect(self, inspection: Inspection) -> None:
         """Show what the model sees."""
 
     def open_model(self, path: str) -> None:

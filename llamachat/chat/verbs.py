@@ -14,7 +14,8 @@ from llamachat.chat.branches import best, continue_, edit, name, retry, tree, un
 from llamachat.chat.chat import Chat
 from llamachat.chat.commands import Command
 from llamachat.chat.front import Choice
-from llamachat.chat.window import compact, context, tokens
+from llamachat.chat.inspection import likely, tokens
+from llamachat.chat.window import compact, context
 from llamachat.errors import ConfigError, StorageError
 from llamachat.messages import Message
 from llamachat.sessions import Info, short
@@ -241,7 +242,7 @@ def _code_in(message: Message) -> str:
 VERBS: Mapping[str, Verb] = {
     "help": help_, "new": new, "resume": resume, "rename": rename, "retry": retry, "edit": edit,
     "continue": continue_, "best": best, "undo": undo, "tree": tree, "name": name, "attach": attach,
-    "detach": detach, "context": context, "compact": compact, "tokens": tokens, "system": system,
+    "detach": detach, "context": context, "compact": compact, "tokens": tokens, "likely": likely, "system": system,
     "persona": persona, "tools": tools, "model": model, "search": search, "export": export, "copy": copy,
     "theme": theme, "settings": settings, "quit": quit_,
 }  # fmt: skip

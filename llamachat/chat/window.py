@@ -1,6 +1,5 @@
-"""The verbs of the window: what each message takes of it, what the model sees, making room. Nothing is cut silently."""
+"""The verbs of the window: what each message takes of it, making room. Nothing is cut silently."""
 
-from llamachat.anatomy import lookalikes
 from llamachat.chat.chat import Chat
 from llamachat.chat.front import Choice
 from llamachat.sessions import Flag, Node, short
@@ -16,7 +15,7 @@ async def context(chat: Chat, _: str) -> None:
     while True:
         shares, window = conversation.shares(), conversation.engine().context
         used = sum(share.tokens for share in shares) + 1
-        nodes = _nodes(chat)
+        nodes = chat.seen
         rows = []
         opening = len(shares) - len(nodes)
         for share in shares:
@@ -40,13 +39,6 @@ def _flag(node: Node | None) -> str:
     return _SAID[node.flag] if node else ""
 
 
-def _nodes(chat: Chat) -> list[Node]:
-    """The messages on the path that the model sees, in order."""
-    session = chat.conversation.session
-    gone = session.tree.dropped(session.head)
-    return [node for node in session.path if node.id not in gone]
-
-
 def _dropped(chat: Chat) -> list[Node]:
     session = chat.conversation.session
     gone = session.tree.dropped(session.head)
@@ -59,23 +51,3 @@ async def compact(chat: Chat, _: str) -> None:
     saved = await chat.conversation.compact()
     chat.front.show_dialog()
     chat.front.note(f"The dialog was summed up: {saved:,} tokens fewer. The whole of it is in /tree.")
-
-
-async def tokens(chat: Chat, _: str) -> None:
-    """Every id that the model sees, the cursor at the last message."""
-    inspect(chat, None)
-
-
-def inspect(chat: Chat, id: str | None) -> None:
-    """Open the inspector at message ``id``, or at the last one."""
-    conversation = chat.conversation
-    views = conversation.tokens()
-    nodes = _nodes(chat)
-    messages = max((view.message for view in views), default=0) + 1
-    place = next((i for i, node in enumerate(nodes) if node.id == id), len(nodes) - 1)
-    wanted = messages - len(nodes) + place
-    cursor = next((i for i, view in enumerate(views) if view.message == wanted), 0)
-    tokenizer = conversation.engine().tokenizer
-    texts = [node.message.text + (node.message.context or "") for node in nodes]
-    badges = [name for text in texts for name in lookalikes(tokenizer, text)]
-    chat.front.inspect(views, conversation.cached, cursor, badges)

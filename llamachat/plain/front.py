@@ -8,11 +8,10 @@ from collections.abc import Callable, Sequence
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from llamachat.anatomy import TokenView
 from llamachat.chat.chat import Chat
 from llamachat.chat.commands import COMMANDS
 from llamachat.chat.conversation import Turn
-from llamachat.chat.front import Choice
+from llamachat.chat.front import Choice, Inspection
 from llamachat.errors import ConfigError, LlamaChatError
 from llamachat.paths import terminal_facts
 from llamachat.plain.lines import Lines
@@ -111,10 +110,12 @@ class LineFront:
             whole = f"{(whole or '').removesuffix(chr(92))}\n{answer or ''}"
         return value if whole == "" else whole
 
-    def inspect(self, tokens: Sequence[TokenView], cached: int, cursor: int, badges: Sequence[str]) -> None:
+    def inspect(self, inspection: Inspection) -> None:
         """Every id on a line: place, id, role, source, text; ``>`` where the cursor is."""
-        for place, token in enumerate(tokens):
-            mark, kept = ">" if place == cursor else " ", "cached" if place < cached else ""
+        badges = inspection.badges
+        for place, token in enumerate(inspection.tokens):
+            mark = ">" if place == inspection.cursor else " "
+            kept = "cached" if place < inspection.cached else ""
             text = json.dumps(token.text, ensure_ascii=False)
             self._print(f"{mark}{place:>6} {token.id:>7}  {token.role:<9} {token.source:<9} {kept:<6} {text}")
         if badges:

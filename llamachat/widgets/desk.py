@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from textual.app import App
 
 from llamachat import config
-from llamachat.anatomy import TokenView
 from llamachat.chat.conversation import Turn
-from llamachat.chat.front import Choice, saying
+from llamachat.chat.front import Choice, Inspection, saying
 from llamachat.errors import ConfigError, LlamaChatError, StorageError
 from llamachat.paths import cache_dir, terminal_facts, write_whole
 from llamachat.widgets.caller import send
@@ -89,9 +88,9 @@ class Desk:
         """A line on top of the chat."""
         return await self.app.push_screen_wait(Entry(title, value, help_, lines=lines))
 
-    def inspect(self, tokens: Sequence[TokenView], cached: int, cursor: int, badges: Sequence[str]) -> None:
+    def inspect(self, inspection: Inspection) -> None:
         """What the model sees, on top of the chat."""
-        self.app.push_screen(InspectorScreen(tokens, cached=cached, cursor=cursor, badges=badges))
+        self.app.push_screen(InspectorScreen(inspection))
 
     def set_theme(self, name: str) -> None:
         """Dress in ``name``, or in our own. Raises ConfigError if there is none of that name."""
