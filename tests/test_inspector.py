@@ -116,7 +116,7 @@ async def test_escape_closes_it() -> None:
 async def test_p_tells_how_likely_each_was_and_a_number_goes_on_with_another():
     app = Inspects()
     async with app.run_test(size=(70, 20)) as pilot:
-        assert "p shows how likely" in told(app, "#odds")
+        assert "p: how likely" in told(app, "#odds")
         flow(app).to(FIRST)
         await pilot.press("p")
         await pilot.pause()
@@ -146,6 +146,6 @@ async def test_a_message_is_asked_for_once_and_what_went_wrong_is_said():
         await pilot.press("left", "right", "left")
         assert [TOKENS[at].role for at in app.asked].count("assistant") == 1
         await pilot.press("p")
-        assert "p shows how likely" in told(app, "#odds")
+        assert "p: how likely" in told(app, "#odds")
         assert colour(app, SECOND) == "green"
         assert "generated" in told(app, "#legend")

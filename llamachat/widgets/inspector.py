@@ -42,7 +42,7 @@ _LIKELY_LEGEND = Text(" ").join(
     Text(f" {name} ", f"{colour} reverse")
     for (_, colour), name in zip(_SURPRISE, ("likely: 50% and more", "10%", "1%", "a surprise"), strict=True)
 )
-_OFFER = "p shows how likely each token was, and what else might have been said."
+_OFFER = "p: how likely each token was"
 
 
 def token_face(text: str) -> str:
