@@ -41,6 +41,7 @@ def look(snap_compare: Compare) -> Callable[..., bool]:
             for key in keys:
                 await (say(pilot, key) if key.startswith("/") else pilot.press(key))
                 await until(pilot, lambda: not app.prompt.text)
+            await until(pilot, lambda: app.screen.is_modal)  # a busy machine opens it late
             await settle(pilot)
 
         replies = ["Lying down.<|eot_id|>", "They **kush**.<|eot_id|>"]
