@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,11 +25,12 @@ from llamachat.sampling import SamplingParams
 from llamachat.training.post.cells import Notebook
 from llamachat.training.post.crew import Branch, Crew
 from llamachat.training.post.decoding import Feed, Table, feed
-from llamachat.training.post.harvest import Harvest, write
+from llamachat.training.post.harvest import Harvest, rewarded, write
 from llamachat.training.post.prompts import training_tasks
 from llamachat.training.post.quality import cleaned, jaccard, scored, trouble, without_near_duplicates
 from llamachat.training.post.reading import Speech, dialogs, fitting, preferences, ranked, read_lines
 from llamachat.training.post.reject import WARM, Samples, best, fault, pairs, sample
+from llamachat.training.post.rounds import Plan, Round, tabulate
 
 GREEDY = SamplingParams(temperature=0.0, max_tokens=40)
 
@@ -318,3 +320,35 @@ def test_ids_of_another_model_can_be_left_aside(speech: Speech, tmp_path: Path) 
     assert speech.tokenizer.decode(row.replies[0].ids) == "Hello.<|eot_id|>"
     with pytest.raises(ConfigError, match="Can't read"):
         list(read_lines(tmp_path / "nothing"))
+
+
+# ---- rounds
+
+
+def test_a_round_trains_a_reward_model_and_lets_it_pick(nano: Checkpoint, tmp_path: Path) -> None:
+    """It learns that "Hello." is better than "No", from prompts that it is not tested on."""
+    here = Round(Plan(rounds=1), 1, tmp_path, ())
+    folder = here.folder("samples/before")
+    folder.mkdir(parents=True)
+    lines = [{**PAIR, "prompt": [{"role": "user", "content": f"Hi, I am number {i}."}]} for i in range(48)]
+    written(folder, *lines).rename(folder / "pairs.jsonl")
+    told = here.reward(nano.path)
+    assert told == {"reward accuracy": 1.0, "reward pairs": 10}
+    assert here.reward(nano.path) == told  # from what is there
+    good, bad = (outcome("", reply=text) for text in ("Hello.", "No"))
+    every = samples(bad, good, outcome("empty reply", reply=""))
+    every.outcomes[2] = replace(every.outcomes[2], dialog=Dialog((Message("user", "Hi"),)))
+    speech = Speech(nano.load_tokenizer(), nano.dialect, 2048, afresh=True)
+    every.outcomes[:2] = [replace(o, dialog=o.dialog.without_ids()) for o in every.outcomes[:2]]
+    rewarded([every], speech, here.folder("reward"))
+    assert every.rewards[1] > every.rewards[0] > every.rewards[2] == -math.inf
+
+
+def test_the_table_of_rounds(tmp_path: Path) -> None:
+    start, better = {"macro": 0.5, "categories": {}, "tasks": 2}, {"macro": 0.75, "categories": {}, "tasks": 2}
+    rows = [{"round": 1, "yield": 0.9, "rate": 0.6, "start": start, "sft": better, "dpo": start, "goes on": "sft"}]
+    tabulate(rows, tmp_path)
+    assert json.loads((tmp_path / "rounds.json").read_text()) == rows
+    assert (tmp_path / "rounds.md").read_text().splitlines()[
+        2
+    ] == "| 1 | 90.0% | 60.0% |  | 50.0% | 75.0% | 50.0% |  | sft |"
