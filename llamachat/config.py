@@ -38,6 +38,7 @@ class ChatConfig:
     __pydantic_config__: ClassVar[Any] = _CLOSED
     model: str | None = _said(None, "A checkpoint folder; empty for the embedded model.")
     weights: Weights | None = _said(None, "bf16, int8, fp8 or int4; quantised once, then kept in the cache folder.")
+    draft: str | None = _said(None, "A smaller checkpoint with the same words, which guesses ahead.")
     persona: str = _said("default", "Who answers; llamachat personas lists them.")
     system: str | None = _said(None, "A system prompt in place of the persona's.")
     tools: list[str] | None = _said(None, "Tools to switch on; the persona's choice if absent.")

@@ -28,11 +28,33 @@ def open_runtime(settings: Config, name: str | None = None) -> "LlamaRuntime | R
     if rank() is not None:
         return _lead(settings, own, name)
     ram, disk = settings.cache.ram_mb, settings.cache.disk_mb
-    return LlamaRuntime.open(
+    runtime = LlamaRuntime.open(
         Path(name).expanduser() if name else own,
         weights=settings.chat.weights,
         budgets=Budgets(None if ram is None else ram << 20, disk << 20, cache_dir() / "kv"),
     )
+    if settings.chat.draft:
+        _guess(runtime, Path(settings.chat.draft).expanduser())
+    return runtime
+
+
+def _guess(runtime: "LlamaRuntime", path: Path) -> None:
+    """Let the checkpoint at ``path`` guess for ``runtime``, on the same device. Raises LlamaChatError."""
+    from llamachat.checkpoints import open_checkpoint
+    from llamachat.runtime import default_dtype, engine_error, pick_device
+    from llamachat.speculation import DraftModel
+
+    checkpoint, place = open_checkpoint(path), pick_device(None)
+    if checkpoint.load_tokenizer().fingerprint != runtime.tokenizer.fingerprint:
+        raise ConfigError(
+            f"{checkpoint.name} has other words than {runtime.name}, so it can't guess for it.",
+            "Set chat.draft to a smaller model of the same family.",
+        )
+    try:
+        model = checkpoint.load_model(place, default_dtype(place, checkpoint))
+    except (RuntimeError, MemoryError) as error:
+        raise engine_error(error) from error
+    runtime.lookup = DraftModel(model, runtime.context)
 
 
 def follow(settings: Config) -> None:

@@ -25,7 +25,7 @@ from llamachat.model import Branches, KVCache, Transformer
 from llamachat.picking import Picker, score_ids
 from llamachat.protocol import Dialect
 from llamachat.sampling import Constraint, GenerationStats, SamplingParams, TokenScore
-from llamachat.speculation import PromptLookup
+from llamachat.speculation import Drafter, PromptLookup
 from llamachat.steps import fast
 from llamachat.tokenizer import Tokenizer
 
@@ -74,7 +74,7 @@ class LlamaRuntime:
         self._model = fast(model)
         self._weight = model.tok_embeddings.weight
         self._cache: KVCache | None = None
-        self._lookup = PromptLookup()
+        self.lookup: Drafter = PromptLookup()  # who guesses
         threads = threads or default_threads(model)
         self._worker = EngineThread(lambda: torch.set_num_threads(threads))
 
@@ -221,8 +221,8 @@ class LlamaRuntime:
     def _run(self, hop: Hop, prompt: list[int], picker: Picker, stop_ids: frozenset[int]) -> None:
         started = first = last = perf_counter()
         self.scores = []
-        self._lookup.begin()
-        generated, shared, cached, lookup = 0, 0, 0, self._lookup
+        self.lookup.begin()
+        generated, shared, cached, lookup = 0, 0, 0, self.lookup
         longest = min(picker.sampling.max_tokens, self.context - len(prompt))
         try:
             shared, cached = self._rewind(prompt)
@@ -281,7 +281,7 @@ class LlamaRuntime:
         hidden, guess = self._prefill(prompt, hop), list[int]()
         if hidden is None:
             return
-        generated, lookup = 0, self._lookup
+        generated, lookup = 0, self.lookup
         while True:
             for logits, guessed in zip(self._logits(hidden), [*guess, None], strict=True):
                 token_id = picker.pick(logits)
