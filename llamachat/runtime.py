@@ -71,7 +71,7 @@ class LlamaRuntime:
         self.live_ids: list[int] = []
         kind = model.tok_embeddings.weight.dtype
         self.parked = Tiers(budgets, lambda: fingerprint(model.state_dict(), model.config, kind))
-        self._model = fast(model)
+        self._model = fast(model, threads)
         self._weight = model.tok_embeddings.weight
         self._cache: KVCache | None = None
         self.lookup: Drafter = PromptLookup()  # who guesses

@@ -111,6 +111,17 @@ def _engine() -> Iterator[Check]:
     else:
         hint = "Models above 1B are slow there; a CUDA GPU is used where torch has one."
         yield Check("device", "note", "the processor", hint)
+        yield _library()
+
+
+def _library() -> Check:
+    """Compiles it if need be: 5 s."""
+    from llamachat.steps.build import machine, native
+
+    build = native()
+    if library := build.wait():
+        return Check("steps in C++", "ok", f"{build.file}, for {machine(library)}")
+    return Check("steps in C++", "note", build.problem, "Replies are slower without them. Install g++ or clang.")
 
 
 def _model(folder: Path) -> Iterator[Check]:

@@ -35,6 +35,12 @@ class Head(Protocol):
     def __call__(self, hidden: Tensor, /) -> Tensor: ...
 
 
-def fast(model: Transformer) -> Steps:
-    """The fastest way to take the steps of ``model`` where its weights are."""
+def fast(model: Transformer, threads: int | None = None) -> Steps:
+    """The fastest way to take the steps of ``model`` where its weights are; on the CPU with so many ``threads``, or as
+    many as turn out best."""
+    if model.norm.weight.device.type == "cpu":
+        from llamachat.steps.native import NativeSteps, supports
+
+        if supports(model):
+            return NativeSteps(model, threads)
     return model
