@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 from tiny_llama import byte_tokenizer, change_weights, edit_json, reference, save_huggingface
+from torch import Tensor
 
 from llamachat.checkpoints import open_checkpoint
 from llamachat.errors import ConfigError, ContextOverflow, EngineError
+from llamachat.model import Branches, KVCache
 from llamachat.runtime import LlamaRuntime
 from llamachat.sampling import GenerationStats, SamplingParams
 
@@ -262,17 +264,21 @@ def test_a_device_that_is_not_there(folder: Path) -> None:
 
 
 class Fault:
-    """Raises ``error`` in the model's ``at``-th pass from now on, once, in the engine's thread."""
+    """Raises ``error`` in the model's ``at``-th pass from now on, once, in the engine's thread, the cache written."""
 
     def __init__(self, runtime: LlamaRuntime, at: int, error: BaseException) -> None:
         self.left, self.error = at, error
-        self.hook = runtime._model.layers[1].register_forward_pre_hook(self.count)
+        self.runtime, self.steps, self.config = runtime, runtime._model, runtime._model.config
+        self.output = self.steps.output
+        runtime._model = self
 
-    def count(self, *_: object) -> None:
+    def hidden(self, tokens: Tensor, cache: KVCache | None = None, branches: Branches | None = None) -> Tensor:
+        found = self.steps.hidden(tokens, cache, branches)
         self.left -= 1
         if self.left == 0:
-            self.hook.remove()
+            self.runtime._model = self.steps
             raise self.error
+        return found
 
 
 FAULTS = [
