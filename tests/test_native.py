@@ -14,7 +14,7 @@ from llamachat.quantise import QuantisedLinear, dequantise, quantise
 from llamachat.runtime import LlamaRuntime
 from llamachat.sampling import SamplingParams
 from llamachat.steps import fast
-from llamachat.steps.build import Build, machine, native, place
+from llamachat.steps.compiler import Build, machine, native, place
 from llamachat.steps.cores import Cores
 from llamachat.steps.native import NativeSteps
 from llamachat.testing import byte_tokenizer

@@ -116,7 +116,7 @@ def _engine() -> Iterator[Check]:
 
 def _library() -> Check:
     """Compiles it if need be: 5 s."""
-    from llamachat.steps.build import machine, native
+    from llamachat.steps.compiler import machine, native
 
     build = native()
     if library := build.wait():

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from llamachat.model import Block, Branches, KVCache, ModelConfig, Transformer
 from llamachat.quantise import QuantisedLinear
-from llamachat.steps.build import Build, native
+from llamachat.steps.compiler import Build, native
 from llamachat.steps.cores import Cores
 
 MOST = 32  # ids that are read by the library at once; above, torch's matrix products are faster
