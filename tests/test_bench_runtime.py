@@ -1,14 +1,16 @@
 """llamachat bench decode|prefill|turn: both engines compute the same, and every row is there."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
 import typer
 from typer.testing import CliRunner
 
-from llamachat.doors import bench_peers, bench_runtime
+from llamachat.doors import bench_load, bench_peers, bench_runtime
 from llamachat.model import ModelConfig, RopeScaling
+from llamachat.paths import bundled_model
 
 TINY = ModelConfig(64, 2, 4, 2, 96, 2200, 64, rope_scaling=RopeScaling(8.0, original_context=16))
 
@@ -16,6 +18,7 @@ app = typer.Typer()
 app.command()(bench_runtime.decode)
 app.command()(bench_runtime.prefill)
 app.command()(bench_runtime.turn)
+app.command()(bench_load.load)
 
 
 @pytest.fixture(autouse=True)
@@ -74,3 +77,17 @@ def test_a_shape_that_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     done = CliRunner().invoke(app, ["decode", "--shape", "8b", "--device", "cpu"])
     assert done.exit_code == 2
     assert "takes 15.0 GiB, and 0.9 GiB are free" in done.stderr
+
+
+def test_loading_is_measured_beside_a_plain_read(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["load", "--device", "cpu", "--rounds", "2", "--json"])
+    assert done.exit_code == 0, done.output
+    seconds, rate = json.loads(done.stdout)["rows"]
+    assert (seconds["unit"], rate["unit"]) == ("s", "MB/s")
+    assert seconds["ratio"] == rate["ratio"] > 0
+    size = sum(file.stat().st_size for file in bench_load.weight_files(bundled_model()))
+    assert rate["ours"] == pytest.approx(size / seconds["ours"] / 1e6)
+    for options, reason in (([str(tmp_path)], "is empty"), (["--dtype", "int3"], "dtype is int3")):
+        done = CliRunner().invoke(app, ["load", "--device", "cpu", *options])
+        assert done.exit_code == 2
+        assert reason in done.stderr

@@ -10,14 +10,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llamachat.doors import bench_runtime, bench_soak, bench_tui
+from llamachat.doors import bench_load, bench_runtime, bench_soak, bench_tui
 from llamachat.errors import ConfigError, LlamaChatError
 
 if TYPE_CHECKING:
     from llamachat.tools.sandbox import Choice
 
 app = typer.Typer(no_args_is_help=True, help="Measure what things cost on this machine.")
-for command in (bench_tui.tui, bench_runtime.decode, bench_runtime.prefill, bench_runtime.turn, bench_soak.soak):
+for command in (
+    bench_tui.tui,
+    bench_runtime.decode,
+    bench_runtime.prefill,
+    bench_runtime.turn,
+    bench_load.load,
+    bench_soak.soak,
+):
     app.command()(command)
 _WARM_UP = 20.0  # seconds that a worker may take to get ready ahead of need
 
