@@ -333,7 +333,7 @@ EDITS = st.lists(
     ("name", "begin"),
     [("model.safetensors", b"{"), ("tokenizer.model", b""), ("consolidated.00.pth", b"PK"), ("tiny.gguf", b"GGUF")],
 )
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(edits=EDITS, share=st.sampled_from([0.01, 0.1, 1.0]), end=st.booleans())
 def test_any_bytes_open_or_are_refused(
     every: Path, name: str, begin: bytes, edits: list[tuple[float, int, bytes]], share: float, end: bool

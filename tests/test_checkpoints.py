@@ -25,11 +25,12 @@ from tiny_llama import (
 )
 from transformers.convert_slow_tokenizer import TikTokenConverter
 
+from llamachat.calls import Offered
 from llamachat.checkpoints import open_checkpoint
 from llamachat.checkpoints.vocabulary import byte_alphabet
 from llamachat.errors import LlamaChatError
 from llamachat.model import ModelConfig, RopeScaling
-from llamachat.protocol import Dialect
+from llamachat.protocol import Dialect, ReplyParser
 from llamachat.sampling import SamplingParams
 from llamachat.tokenizer import PATTERN, Tokenizer
 
@@ -257,6 +258,18 @@ def test_generation_config_recommends_sampling_and_stops(tmp_path: Path) -> None
     assert checkpoint.sampling == SamplingParams(temperature=0.8, top_p=0.7, top_k=40, min_p=0.1)
     edit_json(folder / "generation_config.json", do_sample=False)
     assert open_checkpoint(folder).sampling.temperature == 0
+
+
+async def test_a_stop_id_of_the_makers_own_ends_a_message(tmp_path: Path) -> None:
+    folder = save_huggingface(reference(), tmp_path, llamachat={"variant": "3.1"})
+    edit_json(folder / "generation_config.json", eos_token_id=[257, 265, 300, 65])
+    tokenizer = open_checkpoint(folder).load_tokenizer()
+    assert tokenizer.stop_ids == {257, 264, 265, 300}  # 65 is a letter: no text ends a message
+    parser = ReplyParser(tokenizer, Offered())
+    for token_id in (*b"Hi", 300):
+        parser.feed(token_id)
+    assert parser.done
+    assert parser.finish().message.text == "Hi"
 
 
 # -- tokenizers -------------------------------------------------------------------------------------------------------

@@ -66,7 +66,9 @@ class Checkpoint:
         return sum(math.prod(shape) for shape in self.weights.shapes.values())
 
     def load_tokenizer(self) -> Tokenizer:
-        """The tokenizer, checked against the weights. Raises TokenizerError, CheckpointError."""
+        """The tokenizer, checked against the weights; the control tokens at which the makers stop end a message, too.
+
+        Raises TokenizerError, CheckpointError."""
         tokenizer = Tokenizer(self.vocabulary(), self.variant)
         if tokenizer.n_words != self.config.vocab_size:
             raise CheckpointError(
@@ -74,6 +76,7 @@ class Checkpoint:
                 f"{self.config.vocab_size:,}.",
                 "Put the tokenizer that came with these weights beside them.",
             )
+        tokenizer.stop_ids |= {token_id for token_id in self.stop_ids if tokenizer.is_special(token_id)}
         return tokenizer
 
     def load_model(
