@@ -57,6 +57,12 @@ def write_whole(file: Path, text: str) -> None:
         fresh.unlink(missing_ok=True)
 
 
+def use_huge_pages() -> None:
+    """Let torch ask Linux for pages of 2 MiB, unless the user says otherwise: a core then reads weights up to twice as
+    fast. torch looks at it when it first takes memory."""
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+
+
 def variable(name: str) -> str | None:
     """An environment variable that the user names in a file of theirs; None if it is not set."""
     return os.environ.get(name)

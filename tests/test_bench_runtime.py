@@ -3,12 +3,13 @@
 import json
 from pathlib import Path
 
+import gguf
 import pytest
 import torch
 import typer
 from typer.testing import CliRunner
 
-from llamachat.doors import bench_load, bench_peers, bench_runtime
+from llamachat.doors import bench_llama_cpp, bench_load, bench_peers, bench_runtime
 from llamachat.model import ModelConfig, RopeScaling
 from llamachat.paths import bundled_model
 
@@ -36,6 +37,20 @@ def test_the_peer_computes_what_we_compute() -> None:
     assert (found - expected).norm() / expected.norm() < 1e-4
 
 
+def test_llama_cpps_file_has_our_weights(tmp_path: Path) -> None:
+    model = bench_peers.random_model("tiny", "cpu", "float32", 64)
+    for kind, error in (("F32", 1e-6), ("BF16", 0.005), ("Q8_0", 0.02)):
+        reader = gguf.GGUFReader(bench_llama_cpp.save_gguf(model, tmp_path / f"{kind}.gguf", kind))
+        stored = {t.name: gguf.quants.dequantize(t.data, t.tensor_type) for t in reader.tensors}
+        for name, ours in (
+            ("token_embd", model.tok_embeddings), ("output", model.output), ("blk.1.attn_q", model.layers[1].attention.wq),
+            ("blk.0.ffn_down", model.layers[0].feed_forward.w2), ("blk.0.ffn_norm", model.layers[0].ffn_norm),
+        ):  # fmt: skip
+            theirs = torch.tensor(stored[f"{name}.weight"])
+            assert (theirs - ours.weight).norm() / ours.weight.norm() < error
+        assert stored["rope_freqs.weight"].max() == pytest.approx(8.0)
+
+
 @pytest.mark.parametrize(
     ("what", "sizes", "rows"),
     [
@@ -49,9 +64,9 @@ def test_each_measures_both(what: str, sizes: list[str], rows: int) -> None:
     done = CliRunner().invoke(app, [*options, "--json"])
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)["rows"]
-    assert len(found) == rows + 1  # and the memory
+    assert len(found) == rows + 2  # memory: how much, and how fast
     assert all(row["ours"] > 0 for row in found)
-    assert all(row["ratio"] > 0 and row["theirs"] > 0 for row in found[1:])
+    assert all(row["ratio"] > 0 and row["theirs"] > 0 for row in found[1:-1])
     alone = CliRunner().invoke(app, [*options, "--peer", "none"])
     assert alone.exit_code == 0
     assert found[1]["name"][:8] in alone.stdout
@@ -60,6 +75,7 @@ def test_each_measures_both(what: str, sizes: list[str], rows: int) -> None:
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
+        (["--dtype", "int8", "--peer", "none"], "llama.cpp only"),
         (["--shape", "9b"], "no shape called '9b'"),
         (["--shape", "tiny", "--peer", "them"], "no peer called 'them'"),
         (["--shape", "tiny", "--dtype", "int3"], "dtype is int3"),

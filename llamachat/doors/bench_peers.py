@@ -1,18 +1,22 @@
 """Engines for the bench: ours with random weights of a published shape, and transformers with the very same."""
 
 import os
+import statistics
 import sys
 from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from llamachat.checkpoints import open_checkpoint
 from llamachat.checkpoints.checkpoint import expected_shapes, hollow
 from llamachat.doors.bench_runtime import Timing, timing
 from llamachat.errors import ConfigError
 from llamachat.model import ModelConfig, RopeScaling, Transformer
+from llamachat.paths import bundled_model, use_huge_pages
+from llamachat.quantise import QuantisedLinear, quantise
 from llamachat.runtime import LlamaRuntime, pick_device
 from llamachat.testing import byte_tokenizer
 
@@ -30,9 +34,13 @@ SHAPES: dict[str, Callable[[int], ModelConfig]] = {
 
 
 def random_model(shape: str, device: str | None, dtype: str | None, context: int) -> Transformer:
-    """Random weights, made on the device. Raises ConfigError if there is no such shape or it does not fit."""
+    """Random weights, made on the device; those of the embedded model if
+    the shape is "bundled". Raises ConfigError if there is no such shape or it does not fit."""
+    if shape == "bundled":
+        checkpoint = open_checkpoint(bundled_model())
+        return checkpoint.load_model(pick_device(device), getattr(torch, dtype or "float32"))
     if shape not in SHAPES:
-        raise ConfigError(f"There is no shape called {shape!r}.", f"Choose one of {', '.join(SHAPES)}.")
+        raise ConfigError(f"There is no shape called {shape!r}.", f"Choose bundled or one of {', '.join(SHAPES)}.")
     place, config = pick_device(device), SHAPES[shape](context)
     shapes = expected_shapes(config)
     small = place.type == "cpu" and shape == "nano"
@@ -45,6 +53,7 @@ def random_model(shape: str, device: str | None, dtype: str | None, context: int
             f"The shape {shape} takes {wanted / 2**30:.1f} GiB, and {room / 2**30:.1f} GiB are free.",
             "Choose a smaller one.",
         )
+    use_huge_pages()
     model = hollow(config)
     state = {name: torch.empty(size, dtype=kind, device=place).normal_(std=0.02) for name, size in shapes.items()}
     state |= {name: torch.ones_like(state[name]) for name in shapes if "norm" in name}
@@ -58,6 +67,24 @@ def random_model(shape: str, device: str | None, dtype: str | None, context: int
 def runtime_of(model: Transformer, threads: int) -> LlamaRuntime:
     """Our engine for a model without words."""
     return LlamaRuntime(model, byte_tokenizer(), name="random", context=model.config.context, threads=threads)
+
+
+def in_int8(model: Transformer) -> None:
+    """Quantise the matrices of ``model``, but for the embeddings."""
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, nn.Linear):
+                setattr(parent, name, QuantisedLinear(quantise(child.weight, "int8")))
+
+
+def read_speed() -> float:
+    """GB/s at which one core reads memory, by torch: the median of 5 sums over 256 MiB."""
+    numbers, taken = torch.ones(2**26), []
+    for _ in range(5):
+        start = perf_counter()
+        numbers.sum()
+        taken.append(perf_counter() - start)
+    return numbers.nbytes / statistics.median(taken) / 1e9
 
 
 def free_memory(device: torch.device) -> int:

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from importlib.util import find_spec
 from time import perf_counter
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -24,15 +24,16 @@ from llamachat.errors import ConfigError, EngineError, LlamaChatError
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from llamachat.doors.bench_llama_cpp import LlamaCpp
     from llamachat.doors.bench_peers import Peer
     from llamachat.runtime import LlamaRuntime
 
-Shape = Annotated[str, typer.Option(help="Random weights of this size: nano, 1b, 3b, 8b or 70b.")]
+Shape = Annotated[str, typer.Option(help="Random weights: nano, 1b, 3b, 8b or 70b; or bundled: the embedded model.")]
 Device = Annotated[str | None, typer.Option(help="cpu or cuda; by default cuda if there is one.")]
-Dtype = Annotated[str | None, typer.Option(help="float32 or bfloat16.")]
+Dtype = Annotated[str | None, typer.Option(help="float32 or bfloat16; int8 with llama.cpp, which has Q8_0.")]
 Threads = Annotated[int, typer.Option(min=1, help="Threads of both engines, on the CPU.")]
 Rounds = Annotated[int, typer.Option(min=1, max=1000, help="How often each engine has its turn.")]
-PeerName = Annotated[str, typer.Option("--peer", help="transformers or none.")]
+PeerName = Annotated[str, typer.Option("--peer", help="transformers, llama.cpp (extra bench) or none.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object in place of the table.")]
 
 
@@ -60,7 +61,7 @@ class Bench:
     """Two engines with the same weights, and how often they are compared."""
 
     ours: "LlamaRuntime"
-    theirs: "Peer | None"
+    theirs: "Peer | LlamaCpp | None"
     rounds: int
 
     def decode(self, context: int, tokens: int) -> Iterator[Row]:
@@ -220,26 +221,42 @@ def with_bench(setup: Setup, as_json: bool, what: str, *sizes: int) -> None:
 
 def measure(setup: Setup, what: str, *sizes: int) -> tuple[list[Row], str]:
     """The rows, and where they were measured. Raises ConfigError, EngineError."""
-    if setup.peer not in ("transformers", "none"):
-        raise ConfigError(f"There is no peer called {setup.peer!r}.", "Choose transformers or none.")
-    from llamachat.doors.bench_peers import Peer, peak_memory, random_model, runtime_of
+    if setup.peer not in ("transformers", "llama.cpp", "none"):
+        raise ConfigError(f"There is no peer called {setup.peer!r}.", "Choose transformers, llama.cpp or none.")
+    if setup.peer == "llama.cpp" and not find_spec("llama_cpp"):
+        raise ConfigError("llama-cpp-python is not installed.", "pip install 'llamachat[bench]' compiles it.")
+    if setup.dtype == "int8" and setup.peer != "llama.cpp":
+        raise ConfigError("int8 is compared with llama.cpp only.", "Choose --peer llama.cpp, or another dtype.")
+    from llamachat.doors.bench_peers import Peer, in_int8, peak_memory, random_model, read_speed, runtime_of
 
     try:
-        model = random_model(setup.shape, setup.device, setup.dtype, setup.positions + 8)
+        int8 = setup.dtype == "int8"
+        model = random_model(setup.shape, setup.device, None if int8 else setup.dtype, setup.positions + 8)
+        theirs: Any = None
+        if setup.peer == "llama.cpp":  # first, since it wants the weights before they are quantised
+            from llamachat.doors.bench_llama_cpp import LlamaCpp
+
+            theirs = LlamaCpp(model, setup.threads, "Q8_0" if int8 else "")
+        if int8:
+            in_int8(model)
         ours = runtime_of(model, setup.threads)
         asyncio.run(time_ours(ours, prompt(sizes[0], 0), 4))
-        rows = [Row("peak memory, ours alone", peak_memory(model) / 2**20, "MiB")]
-        theirs = Peer(model, setup.threads) if setup.peer != "none" and find_spec("transformers") else None
+        rows = [] if theirs else [Row("peak memory, ours alone", peak_memory(model) / 2**20, "MiB")]
+        if setup.peer == "transformers" and find_spec("transformers"):
+            theirs = Peer(model, setup.threads)
         if theirs:
             theirs.time(prompt(sizes[0], 0), 4)
         rows += getattr(Bench(ours, theirs, setup.rounds), what)(*sizes)
+        if model.norm.weight.device.type == "cpu":
+            rows.append(Row("memory is read at", read_speed(), "GB/s"))
     except (RuntimeError, MemoryError) as error:
         raise EngineError(f"The engine failed: {error}", "Choose a smaller shape.") from error
     ours.close()
-    weight = model.output.weight
+    weight = model.norm.weight
     load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "?"
     machine = f"{setup.threads} threads of {os.cpu_count()} cores, load {load}, Python {platform.python_version()}"
-    return rows, f"{str(weight.dtype).removeprefix('torch.')} on {weight.device} · {machine} · {date.today()}"
+    kind = setup.dtype or str(weight.dtype).removeprefix("torch.")
+    return rows, f"{kind} on {weight.device} · {machine} · {date.today()}"
 
 
 def report(rows: Sequence[Row], title: str) -> "Table":
