@@ -43,7 +43,8 @@ def test_llama_cpps_file_has_our_weights(tmp_path: Path) -> None:
         reader = gguf.GGUFReader(bench_llama_cpp.save_gguf(model, tmp_path / f"{kind}.gguf", kind))
         stored = {t.name: gguf.quants.dequantize(t.data, t.tensor_type) for t in reader.tensors}
         for name, ours in (
-            ("token_embd", model.tok_embeddings), ("output", model.output), ("blk.1.attn_q", model.layers[1].attention.wq),
+            ("token_embd", model.tok_embeddings), ("output", model.output),
+            ("blk.1.attn_q", model.layers[1].attention.wq),
             ("blk.0.ffn_down", model.layers[0].feed_forward.w2), ("blk.0.ffn_norm", model.layers[0].ffn_norm),
         ):  # fmt: skip
             theirs = torch.tensor(stored[f"{name}.weight"])
