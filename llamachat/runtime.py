@@ -22,7 +22,6 @@ from llamachat.kv_store import fingerprint
 from llamachat.kv_tiers import Budgets, Tiers
 from llamachat.kv_tree import common_prefix
 from llamachat.model import Branches, KVCache, Transformer
-from llamachat.paths import use_huge_pages
 from llamachat.picking import Picker, score_ids
 from llamachat.protocol import Dialect
 from llamachat.sampling import Constraint, GenerationStats, SamplingParams, TokenScore
@@ -101,7 +100,6 @@ class LlamaRuntime:
         """
         if max_context is not None and max_context < 2:
             raise ConfigError(f"A context of {max_context} tokens is too short.", "Give at least a few hundred.")
-        use_huge_pages()
         checkpoint = open_checkpoint(path)
         tokenizer = checkpoint.load_tokenizer()
         place = team.device if team else pick_device(device)
