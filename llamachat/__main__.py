@@ -40,10 +40,10 @@ def main() -> None:
 def _run() -> None:
     gc.disable()  # what imports make is no garbage, and looking through it takes 45 ms of the first frame
     if sys.argv[1:] or rank():
-        from llamachat.cli import app
+        from llamachat.cli import app, spelled_out
 
         gc.enable()
-        app(prog_name="llamachat")
+        app(spelled_out(sys.argv[1:]), prog_name="llamachat")
     else:  # typer, pydantic for it, and the other verbs would make the first frame wait for 0.15 s
         from llamachat.start import alone  # it enables the collector again
 

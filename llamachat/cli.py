@@ -1,6 +1,7 @@
 """The command line: its options and verbs. Knows no part of a chat; ``start`` wires them."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -49,7 +50,7 @@ def chat(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port for --serve; 0 is a free one.")] = 0,
     tab: Annotated[bool, typer.Option("--tab", hidden=True, help="One tab of --serve: a screen over pipes.")] = False,
     go_on: Annotated[bool, typer.Option("-c", "--continue", help="Go on with the last session.")] = False,
-    resume: Annotated[str | None, typer.Option("-r", "--resume", help="Go on with this session (its id).")] = None,
+    resume: Annotated[str | None, typer.Option("-r", "--resume", help="Go on with this session, or choose.")] = None,
     model: Annotated[Path | None, typer.Option("-m", "--model", help="A checkpoint folder, Meta's or HF's.")] = None,
     weights: Annotated[Weights | None, typer.Option(help="Quantise the model's weights to this.")] = None,
     remote: Annotated[
@@ -120,6 +121,14 @@ def personas() -> None:
     """List the personas, ours and your own."""
     for persona in load_personas().values():
         typer.echo(f"{persona.name:12} {persona.description}")
+
+
+def spelled_out(args: Sequence[str]) -> list[str]:
+    """``args``, where a ``-r`` without an id, which typer can't tell, asks to choose."""
+    out = list[str]()
+    for arg, behind in zip(args, [*args[1:], "-"], strict=True):
+        out += [arg, start.CHOOSE] if arg in ("-r", "--resume") and behind.startswith("-") else [arg]
+    return out
 
 
 def _with_stdin(prompt: str) -> str:

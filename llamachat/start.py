@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from llamachat.tools import Toolbox
     from llamachat.workshop import Workshop
 
+CHOOSE = "?"
+"""In the place of a session's id: choose one when the chat is there."""
 Form = Literal["text", "json", "stream-json"]
 
 
@@ -63,13 +65,18 @@ class Start:
         gathered = workshop.gather(self.config, persona(self.config.chat.persona).tools if wanted is None else wanted)
         return replace(gathered, toolbox=gathered.toolbox.only(())) if wanted == [] else gathered
 
+    @property
+    def chooses(self) -> bool:
+        """Whether the user wants to choose a session."""
+        return self.resume == CHOOSE
+
     def session(self, store: "Store | None") -> "Session":
         """The one to go on with, or a new one. Raises ConfigError if there is none such."""
         from llamachat.sessions import unsaved
 
         if store is None:
             return unsaved()
-        if self.resume:
+        if self.resume and not self.chooses:
             return store.open(store.find(self.resume).id)
         last = store.latest() if self.go_on else None
         if self.go_on and last is None:
@@ -115,6 +122,8 @@ def answer(start: Start, text: str, output: Form) -> int:
     """Once, for scripts."""
     from llamachat import plain
 
+    if start.chooses:
+        raise ConfigError("-p goes on with a session only by its id.", "llamachat sessions list shows them.")
     if not text.strip():
         raise ConfigError("There is nothing to answer.", "Give a question: llamachat -p 'What is 12 * 12?'")
     notices = list(start.notices)
@@ -130,7 +139,7 @@ def lines(start: Start) -> int:
     from llamachat import plain
 
     notices = list(start.notices)
-    return plain.repl(_talk(start, open_store(notices, _tell)), notices)
+    return plain.repl(_talk(start, open_store(notices, _tell)), notices, "/resume" if start.chooses else "")
 
 
 def _talk(start: Start, store: "Store | None") -> "Talk":
@@ -185,6 +194,7 @@ def screen(start: Start, tab: bool = False) -> int:
         session=start.session(store),
         workshop=workshop,
         notices=[*notices, *workshop.notices],
+        choose=start.chooses,
     )
     screens.append(app)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # Textual must put the terminal back in order

@@ -57,7 +57,8 @@ REWIND = "esc again goes back to before the last question"
 
 
 class LlamaChatApp(App[None]):
-    """The terminal chat. ``open_runtime`` is slow and may raise LlamaChatError; None stands for the first model."""
+    """The terminal chat. ``open_runtime`` is slow and may raise LlamaChatError; None stands for the first model. With
+    ``choose`` the user picks a session first."""
 
     TITLE = "llamachat"
     CSS_PATH = STYLESHEET
@@ -84,8 +85,10 @@ class LlamaChatApp(App[None]):
         session: Session | None = None,
         workshop: Workshop | None = None,
         notices: Sequence[str] = (),
+        choose: bool = False,
     ) -> None:
         super().__init__()
+        self._choose = choose
         self._notices = notices
         self._history = History(data_dir() / "history.jsonl")
         self.transcript, self.completion_list, self.status_line = Transcript(), CompletionList(), StatusLine()
@@ -140,6 +143,8 @@ class LlamaChatApp(App[None]):
         self.set_interval(TICK, self._show_status)
         self._show_status()
         self.call_after_refresh(self.run_worker, self._open)
+        if self._choose:
+            self._run(NAMES["resume"])
 
     def on_exit_app(self) -> None:
         """The last moment at which the terminal still shows our screen: take the pictures out of it."""

@@ -60,6 +60,7 @@ def test_the_line_chat_speaks_to_a_pipe(home: dict[str, str]) -> None:
         (["--functions", "/nowhere.py", "-p", "hi"], 2, "/nowhere.py"),
         (["--mcp", "/nowhere.json", "-p", "hi"], 2, "/nowhere.json"),
         (["-c", "-p", "hi"], 2, "There is no session to go on with."),
+        (["-r", "-p", "hi"], 2, "-p goes on with a session only by its id."),
         (["-r", "abc", "-p", "hi"], 2, "There is no session 'abc'."),
         (["--plain", "-r", "abc"], 2, "There is no session 'abc'."),
         ([], 2, "needs a terminal"),
@@ -172,6 +173,8 @@ def test_a_session_goes_on_by_its_id_or_as_the_last(home: dict[str, str]) -> Non
     assert session["messages"] == 6
     again = run(home, "-c", "--plain", given="/quit\n")
     assert "you: Who are you?" in again.stderr
+    chosen = run(home, "-r", "--plain", given="1\n/export -\n/quit\n")
+    assert "1. Hello!" in chosen.stderr
 
 
 def configured(home: dict[str, str], text: str, place: str = ".config/llamachat") -> Path:

@@ -12,8 +12,9 @@ from llamachat.sessions import Session, short
 _LAST = 400  # characters of what was said last, when a session goes on
 
 
-def repl(talk: Talk, notices: Iterable[str] = ()) -> int:
-    """Answer line by line, until the end of input. An error ends the turn, not the chat.
+def repl(talk: Talk, notices: Iterable[str] = (), first: str = "") -> int:
+    """Answer line by line, ``first`` before what is typed, until the end of input. An error ends the turn, not the
+    chat.
 
     Lines are read outside the event loop, so that Ctrl-C at the prompt ends the chat at once.
     """
@@ -23,6 +24,8 @@ def repl(talk: Talk, notices: Iterable[str] = ()) -> int:
             for text in (*notices, *_greeting(talk.conversation.session)):
                 talk.front.note(text)
             runner.run(talk.open())
+            if first:
+                runner.run(_do(talk, first, show))
             while not talk.front.left and (line := talk.lines.read()) is not None:
                 runner.run(_do(talk, line, show))
         finally:
