@@ -173,7 +173,7 @@ def test_a_session_goes_on_by_its_id_or_as_the_last(home: dict[str, str]) -> Non
     assert session["messages"] == 6
     again = run(home, "-c", "--plain", given="/quit\n")
     assert "you: Who are you?" in again.stderr
-    chosen = run(home, "-r", "--plain", given="1\n/export -\n/quit\n")
+    chosen = run(home, "-r", "--plain", given="1\n/quit\n")
     assert "1. Hello!" in chosen.stderr
 
 
