@@ -92,7 +92,7 @@ async def compare(alone: Any, leads: Any, exact: Any) -> dict[str, Any]:
             replies.append([i async for i in runtime.generate(prompt, greedy, ())])
         scores = await runtime.score(ids, [[1, 2, 3], [4], [5, 6]])
         said.append((replies, [s.logprob for row in scores for s in row], runtime.stats.cached_tokens))
-    held = [sum(p.numel() for p in runtime._model.layers.parameters()) for runtime in (leads, alone)]
+    held = [sum(p.numel() for p in model.layers.parameters()) for model in (leads._model, exact)]
     return {
         "errors": [float((found - expected).norm() / expected.norm()) for found in logits],
         "same": said[0][0] == said[1][0],

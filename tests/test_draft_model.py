@@ -80,7 +80,8 @@ async def test_a_model_that_knows_saves_passes_and_one_that_does_not_grows_silen
     passes, stats = {}, {}
     for name in ("same", "other"):
         runtime, counted = open_drafted(folders, name), list[int]()
-        runtime._model.norm.register_forward_hook(lambda *_, counted=counted: counted.append(1))
+        steps = runtime._model.hidden
+        runtime._model.hidden = lambda *given, steps=steps, counted=counted: counted.append(1) or steps(*given)
         await say(runtime, text, SamplingParams(temperature=1.0, top_p=1.0, seed=1, max_tokens=200))
         passes[name], stats[name] = len(counted), runtime.stats
         runtime.close()

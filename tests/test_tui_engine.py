@@ -1,22 +1,32 @@
 """An engine that fails under a real model: its turn ends with a sentence, the dialog stays, the next is answered."""
 
+from typing import Any
+
 import torch
 from screen import make_app, say, shown, status, until
+from torch import Tensor
 
 from llamachat.paths import bundled_model
 from llamachat.runtime import LlamaRuntime
+from llamachat.steps import Steps
+
+
+class Failing:
+    """Steps that once run out of memory, in their ``at``-th pass."""
+
+    def __init__(self, steps: Steps, at: int) -> None:
+        self.steps, self.left, self.config, self.output = steps, at, steps.config, steps.output
+
+    def hidden(self, *given: Any) -> Tensor:
+        self.left -= 1
+        if self.left == 0:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return self.steps.hidden(*given)
 
 
 async def test_out_of_memory_in_the_middle_of_a_reply() -> None:
-    runtime, left = LlamaRuntime.open(bundled_model(), device="cpu", threads=1), [4]
-
-    def fail(*_: object) -> None:
-        left[0] -= 1
-        if not left[0]:
-            hook.remove()
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
-
-    hook = runtime._model.layers[2].register_forward_pre_hook(fail)
+    runtime = LlamaRuntime.open(bundled_model(), device="cpu", threads=1)
+    runtime._model = Failing(runtime._model, 4)
     runtime.speculative = False
     app = make_app(open_runtime=lambda _: runtime, tools=())
     async with app.run_test() as pilot:
