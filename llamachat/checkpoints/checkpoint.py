@@ -15,6 +15,7 @@ from llamachat.checkpoints.part import WHOLE, Part
 from llamachat.checkpoints.settings import FETCH_AGAIN, shown
 from llamachat.errors import CheckpointError
 from llamachat.model import ModelConfig, Transformer
+from llamachat.paths import use_huge_pages
 from llamachat.protocol import Dialect
 from llamachat.sampling import SamplingParams
 from llamachat.tokenizer import Tokenizer, Variant
@@ -93,6 +94,7 @@ class Checkpoint:
         Else memory peaks at one tensor above the model. ``build`` makes a model for one ``part`` of the weights.
         Raises CheckpointError; torch.OutOfMemoryError or RuntimeError when memory is short.
         """
+        use_huge_pages()
         model = hollow(self.config, build)
         state, done, shapes = dict[str, Tensor](), 0, self.weights.shapes
         for name, tensor in self.weights.read(device, dtype, part):
