@@ -304,6 +304,33 @@ def test_the_worker_dies_with_its_parent(tmp_path: Path) -> None:
     fifo.close()
 
 
+LIFE = """
+import asyncio, os, sys, pathlib
+from llamachat.tools.python import PythonSession
+
+async def main():
+    python = PythonSession()
+    python.attach(pathlib.Path(sys.argv[0]), "mine.txt")
+    print((await python.run("1 + 1")).value, flush=True)
+    if sys.argv[1] == "die":
+        os.kill(os.getpid(), 9)
+    await python.close()
+
+asyncio.run(main())
+"""
+
+
+def test_what_a_killed_program_left_goes_when_the_next_starts(tmp_path: Path) -> None:
+    script, place = tmp_path / "life.py", tmp_path / "run"
+    script.write_text(LIFE)
+    (place / "llamachat-of-somebody").mkdir(parents=True)  # no lock of ours is in it
+    environment = {**os.environ, "LLAMACHAT_RUNDIR": str(place), "PYTHONPATH": str(TOOLS.parents[1])}
+    for end, status in (("die", -9), ("live", 0)):
+        done = subprocess.run([sys.executable, script, end], capture_output=True, text=True, env=environment)
+        assert (done.returncode, done.stdout) == (status, "2\n"), done.stderr
+    assert [folder.name for folder in place.iterdir()] == ["llamachat-of-somebody"]
+
+
 async def test_a_worker_that_does_not_come_up_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(zygotes, "_BOOT", "raise ModuleNotFoundError('No module named RestrictedPython')")
     python = PythonSession()

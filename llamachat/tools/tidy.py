@@ -1,8 +1,35 @@
-"""Removing a folder that strangers have filled. Knows no limit of depth and follows no link."""
+"""Removing folders that strangers have filled, or a killed program left. Follows no link, knows no limit of depth."""
 
 import os
 from contextlib import suppress
 from pathlib import Path
+
+_HELD = "held"
+
+
+def hold(folder: Path) -> int:
+    """Mark ``folder`` as ours until this process ends, however it does. Returns the descriptor that does so."""
+    import fcntl  # Windows has none
+
+    lock = os.open(folder / f"{_HELD}.new", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    os.rename(folder / f"{_HELD}.new", folder / _HELD)  # so that nobody finds it unlocked
+    return lock
+
+
+def remove_abandoned(parent: Path, prefix: str) -> None:
+    """Remove those of our folders in ``parent`` that were held by a process that is gone."""
+    import fcntl
+
+    for folder in parent.glob(f"{prefix}*"):
+        with suppress(OSError):  # no lock in it, not ours, or held
+            lock = os.open(folder / _HELD, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.fstat(lock).st_uid == os.geteuid() == folder.lstat().st_uid:
+                    remove_tree(folder)
+            finally:
+                os.close(lock)
 
 
 def remove_tree(folder: Path) -> None:

@@ -20,7 +20,7 @@ from llamachat.errors import StorageError
 from llamachat.paths import cache_dir, variable
 from llamachat.tools import sandbox
 from llamachat.tools.python_worker.frames import HEAD
-from llamachat.tools.tidy import remove_tree
+from llamachat.tools.tidy import hold, remove_abandoned, remove_tree
 
 _BOOT = """
 import os, sys, traceback, types
@@ -44,6 +44,7 @@ _ENVIRONMENT = {"LANG": "C.UTF-8", "PATH": "", "MPLBACKEND": "Agg", "MALLOC_AREN
 """All that the worker sees of an environment. Each BLAS thread and malloc arena reserves address space."""
 
 _DESCRIPTORS = 16_384
+_PREFIX = "llamachat-"
 
 _shared: "weakref.WeakValueDictionary[sandbox.Plan, Zygote]" = weakref.WeakValueDictionary()
 
@@ -114,10 +115,13 @@ def zygote(plan: sandbox.Plan, scratch_bytes: int, attached: str) -> Zygote:
 
 @functools.cache
 def base() -> Path:
-    """The folder of all sessions' folders; removed when the program ends. Raises StorageError if it can't be made."""
+    """The folder of all sessions' folders; removed when the program ends, and if it was killed, when the next one
+    starts. Raises StorageError if it can't be made."""
     _allow_descriptors()
     try:
-        folder = Path(tempfile.mkdtemp(prefix="llamachat-", dir=variable("LLAMACHAT_RUNDIR"))).resolve()
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=variable("LLAMACHAT_RUNDIR"))).resolve()
+        hold(folder)
+        remove_abandoned(folder.parent, _PREFIX)
     except OSError as error:
         raise StorageError(
             f"The python tool can't make its working folder: {error.strerror}.",
