@@ -41,7 +41,7 @@ def open_runtime(settings: Config, name: str | None = None) -> "LlamaRuntime | R
 def _guess(runtime: "LlamaRuntime", path: Path) -> None:
     """Let the checkpoint at ``path`` guess for ``runtime``, on the same device. Raises LlamaChatError."""
     from llamachat.checkpoints import open_checkpoint
-    from llamachat.runtime import default_dtype, engine_error, pick_device
+    from llamachat.devices import default_dtype, engine_error, pick_device
     from llamachat.speculation import DraftModel
 
     checkpoint, place = open_checkpoint(path), pick_device(None)
@@ -62,8 +62,8 @@ def follow(settings: Config) -> None:
 
     Raises LlamaChatError."""
     from llamachat.checkpoints import open_checkpoint
+    from llamachat.devices import default_dtype
     from llamachat.parallel import Team
-    from llamachat.runtime import default_dtype
 
     team = Team()
     checkpoint = open_checkpoint(Path(settings.chat.model).expanduser() if settings.chat.model else bundled_model())

@@ -25,6 +25,15 @@ class Picker:
         self._generator = torch.Generator()  # on the CPU for every device, so that a seed means the same everywhere
         self._generator.seed() if sampling.seed is None else self._generator.manual_seed(sampling.seed)
 
+    @property
+    def plain(self) -> bool:
+        """Whether nothing but the filters is asked for: then a device may choose by itself."""
+        return self._constraint is None and not self.sampling.logprobs
+
+    def seed(self) -> int:
+        """A seed for whoever goes on in its place; the same in every generation with the same seed."""
+        return int(torch.randint(2**31 - 1, (), generator=self._generator))
+
     def pick(self, logits: Tensor) -> int:
         """The next id from ``logits`` (V)."""
         token_id = choose(logits, self.sampling, self._generator)

@@ -1,10 +1,10 @@
 """Ids in, ids out: a loaded model, its KV cache and one thread to run them. Knows no messages, tools or UI."""
 
 import asyncio
-import os
 from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from time import perf_counter
@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 from torch import Tensor
 
-from llamachat.checkpoints import Checkpoint, open_checkpoint
+from llamachat.checkpoints import open_checkpoint
 from llamachat.checkpoints.quantised import load_quantised
 from llamachat.config import Weights
+from llamachat.devices import default_dtype, default_threads, engine_error, pick_device
 from llamachat.engine import EngineThread, Hop
 from llamachat.errors import ConfigError, ContextOverflow, EngineError
 from llamachat.kv_store import fingerprint
@@ -26,7 +27,8 @@ from llamachat.picking import Picker, score_ids
 from llamachat.protocol import Dialect
 from llamachat.sampling import Constraint, GenerationStats, SamplingParams, TokenScore
 from llamachat.speculation import Drafter, PromptLookup
-from llamachat.steps import fast
+from llamachat.steps import Decoder, fast
+from llamachat.steps.decoding import decode, not_finite
 from llamachat.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -169,6 +171,11 @@ class LlamaRuntime:
         scores: list[list[TokenScore]] = await asyncio.wrap_future(scoring)
         return scores
 
+    def tune(self) -> None:
+        """Try how the device is best used, if it can be; takes a minute the first time."""
+        if isinstance(self._model, Decoder):
+            self._worker.submit(partial(self._guard, self._model.tune)).result()
+
     def close(self) -> None:
         """Wait for the engine's thread and end it."""
         self._worker.close()
@@ -282,6 +289,17 @@ class LlamaRuntime:
         if hidden is None:
             return
         generated, lookup = 0, self.lookup
+        if isinstance(self._model, Decoder) and self._cache and picker.plain:
+            token_id = picker.pick(self._logits(hidden)[0])
+            yield token_id  # not later: the first id is waited for
+            self._model.begin(self._cache, picker.sampling, picker.seed())
+            lookup.follow([*prompt, token_id])
+            ahead = lookup if self.speculative else None
+            for following in decode(self._model, token_id, len(prompt), longest - 1, ahead):
+                self._keep([token_id])
+                token_id = following
+                yield token_id
+            return
         while True:
             for logits, guessed in zip(self._logits(hidden), [*guess, None], strict=True):
                 token_id = picker.pick(logits)
@@ -302,9 +320,7 @@ class LlamaRuntime:
         """Logits (T, V) of ``hidden`` (T, D). Raises EngineError where they are not finite."""
         logits: Tensor = self._model.output(hidden)
         if not logits.amax().isfinite():
-            raise EngineError(
-                "The model computed numbers that are not finite.", "Its checkpoint is damaged; fetch it again."
-            )
+            raise not_finite()
         return logits
 
     def _feed(self, ids: list[int], guess: Sequence[int] = (), branches: Branches | None = None) -> Tensor:
@@ -361,40 +377,3 @@ def in_groups(sequences: list[list[int]], room: int) -> Iterator[list[list[int]]
         used += max(0, len(ids) - 1)
     if group:
         yield group
-
-
-def pick_device(name: str | None) -> torch.device:
-    """The device called ``name``; by default CUDA if there is one, else the CPU. Raises ConfigError."""
-    try:
-        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
-        raise ConfigError(f"The device {name!r} can't be used here.", "Choose cpu, or cuda with a CUDA GPU.") from error
-    return device
-
-
-def default_dtype(device: torch.device, checkpoint: Checkpoint) -> torch.dtype:
-    """float32 for small models on the CPU, where it is 1.5 times as fast as bfloat16 at batch 1; else bfloat16."""
-    return torch.float32 if device.type == "cpu" and checkpoint.parameters < 1e9 else torch.bfloat16
-
-
-def default_threads(model: Transformer) -> int:
-    """One for models below 100 MB, else the cores that are idle.
-
-    The embedded model decodes 25 % faster with a second core that is free, and 15 times slower with one that is
-    busy, since every small operation waits for the slowest thread.
-    """
-    size = sum(tensor.nbytes for tensor in model.state_dict().values())
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0  # Windows has none
-    return 1 if size < 100e6 else max(1, torch.get_num_threads() - round(load))
-
-
-def engine_error(error: Exception) -> EngineError:
-    """``error``, raised by torch, in our words."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError) or "memory" in str(error):
-        return EngineError(
-            "There is not enough memory for this model and context.",
-            "Choose a shorter context, a smaller model or another device.",
-        )
-    reason = str(error).strip().splitlines()
-    return EngineError(f"The engine failed: {reason[0] if reason else type(error).__name__}", "Restart llamachat.")

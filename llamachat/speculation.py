@@ -31,6 +31,10 @@ class Drafter(Protocol):
     def accepted(self) -> int:
         """Those that came."""
 
+    @property
+    def hopeful(self) -> bool:
+        """Whether ``draft`` may guess; asked when all that will come of the latest guess has come."""
+
     def begin(self) -> None:
         """A new generation."""
 
@@ -124,11 +128,18 @@ class PromptLookup:
         if len(gram) == GRAM:
             self._behind[gram] = len(self._ids)
 
+    @property
+    def hopeful(self) -> bool:
+        """Whether ``draft`` would guess."""
+        at, ids = self._found, self._ids
+        # the last two: it came on a branch that has been left
+        return at is not None and self._pace.due() and at < len(ids) and ids[at - GRAM : at] == ids[-GRAM:]
+
     def draft(self, room: int) -> list[int]:
         """What may come next, at most ``room`` ids; nothing if there is no reason to guess."""
         due, at, ids, guess = self._pace.due(), self._found, self._ids, list[int]()
-        if at is None or not due or at >= len(ids) or ids[at - GRAM : at] != ids[-GRAM:]:
-            return guess  # the last two: it came on a branch that has been left
+        if at is None or not due or not self.hopeful:
+            return guess
         for i in range(at, at + min(self._pace.length, room)):  # a loop repeats what it has just guessed
             guess.append(ids[i] if i < len(ids) else guess[i - len(ids)])
         return self._pace.guessed(guess)
@@ -162,6 +173,11 @@ class DraftModel:
     def accepted(self) -> int:
         """Those that came."""
         return self._pace.accepted + self._lookup.accepted
+
+    @property
+    def hopeful(self) -> bool:
+        """Whether ``draft`` may guess."""
+        return self._pace.due() or self._lookup.hopeful
 
     def follow(self, ids: Sequence[int]) -> None:
         """The generation goes on from ``ids``."""

@@ -9,7 +9,7 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
@@ -50,11 +50,11 @@ def load_quantised(
     report = progress or (lambda share: None)
     if folder.is_dir():
         try:
-            return _assemble(checkpoint.config, _read(folder, device), kind, report)
+            return assemble(checkpoint.config, _read(folder, device), kind, report)
         except (SafetensorError, OSError, LookupError, ValueError):
             shutil.rmtree(folder, ignore_errors=True)
-    fresh = _quantised(checkpoint, kind, device, dtype)
-    return _assemble(checkpoint.config, _kept(fresh, folder), kind, report)
+    fresh = quantised(checkpoint.weights.read(device, dtype), checkpoint.config, kind)
+    return assemble(checkpoint.config, _kept(fresh, folder), kind, report)
 
 
 def fingerprint(checkpoint: Checkpoint, kind: str, dtype: torch.dtype) -> str:
@@ -78,19 +78,18 @@ def kind_of(name: str, kind: Kind) -> Kind | None:
     return kind if ".attention.w" in name or ".feed_forward.w" in name else None
 
 
-def _quantised(checkpoint: Checkpoint, kind: Kind, device: torch.device | str, dtype: torch.dtype) -> Iterator[Named]:
-    for name, tensor in checkpoint.weights.read(device, dtype):
+def quantised(tensors: Iterable[tuple[str, Tensor]], config: ModelConfig, kind: Kind) -> Iterator[Named]:
+    """``tensors`` of a model as they are kept, one after the other; a tied output layer becomes one of its own."""
+    for name, tensor in tensors:
         small = kind_of(name, kind)
         yield name, quantise(tensor, small) if small else tensor
-        if checkpoint.config.tied and name == "tok_embeddings.weight":
+        if config.tied and name == "tok_embeddings.weight":
             output = kind_of("output.weight", kind)
             assert output
             yield "output.weight", quantise(tensor, output)
 
 
-def _assemble(
-    config: ModelConfig, tensors: Iterator[Named], kind: Kind, report: Callable[[float], None]
-) -> Transformer:
+def assemble(config: ModelConfig, tensors: Iterator[Named], kind: Kind, report: Callable[[float], None]) -> Transformer:
     """A model of ``tensors``. Raises LookupError or ValueError if they are not those that it needs."""
     model, state = hollow(config), dict[str, Tensor]()
     wanted = expected_shapes(config)

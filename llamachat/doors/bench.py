@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llamachat.doors import bench_load, bench_runtime, bench_soak, bench_tui
+from llamachat.doors import bench_gpu, bench_load, bench_runtime, bench_soak, bench_tui
 from llamachat.errors import ConfigError, LlamaChatError
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ for command in (
     bench_runtime.turn,
     bench_load.load,
     bench_soak.soak,
+    bench_gpu.gpu,
 ):
     app.command()(command)
 _WARM_UP = 20.0  # seconds that a worker may take to get ready ahead of need

@@ -57,7 +57,7 @@ def measure(path: Path, device: str | None, dtype: str | None, rounds: int) -> t
     import torch
 
     from llamachat.checkpoints import open_checkpoint
-    from llamachat.runtime import default_dtype, pick_device
+    from llamachat.devices import default_dtype, pick_device
 
     if dtype not in (None, "float32", "bfloat16"):
         raise ConfigError(f"dtype is {dtype}.", "Choose float32 or bfloat16.")

@@ -3,7 +3,7 @@
 import os
 import statistics
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from time import perf_counter
 from typing import Any
 
@@ -12,12 +12,14 @@ from torch import Tensor, nn
 
 from llamachat.checkpoints import open_checkpoint
 from llamachat.checkpoints.checkpoint import expected_shapes, hollow
+from llamachat.checkpoints.quantised import assemble, quantised
+from llamachat.devices import pick_device
 from llamachat.doors.bench_runtime import Timing, timing
 from llamachat.errors import ConfigError
 from llamachat.model import ModelConfig, RopeScaling, Transformer
 from llamachat.paths import bundled_model, use_huge_pages
-from llamachat.quantise import QuantisedLinear, quantise
-from llamachat.runtime import LlamaRuntime, pick_device
+from llamachat.quantise import KINDS, QuantisedLinear, quantise
+from llamachat.runtime import LlamaRuntime
 from llamachat.testing import byte_tokenizer
 
 SHAPES: dict[str, Callable[[int], ModelConfig]] = {
@@ -33,7 +35,9 @@ SHAPES: dict[str, Callable[[int], ModelConfig]] = {
 }
 
 
-def random_model(shape: str, device: str | None, dtype: str | None, context: int) -> Transformer:
+def random_model(
+    shape: str, device: str | None, dtype: str | None, context: int, weights: str | None = None
+) -> Transformer:
     """Random weights, made on the device; those of the embedded model if
     the shape is "bundled". Raises ConfigError if there is no such shape or it does not fit."""
     if shape == "bundled":
@@ -46,17 +50,28 @@ def random_model(shape: str, device: str | None, dtype: str | None, context: int
     small = place.type == "cpu" and shape == "nano"
     if dtype not in (None, "float32", "bfloat16"):
         raise ConfigError(f"dtype is {dtype}.", "Choose float32 or bfloat16.")
+    if weights not in (None, "bf16", *KINDS):
+        raise ConfigError(f"weights is {weights}.", f"Choose bf16, {', '.join(KINDS)}.")
+    dtype = dtype or ("bfloat16" if weights else None)
     kind = getattr(torch, dtype or ("float32" if small else "bfloat16"))
-    wanted = sum(torch.Size(s).numel() for s in shapes.values()) * kind.itemsize
+    wanted = sum(torch.Size(s).numel() for s in shapes.values()) * (kind.itemsize if weights in (None, "bf16") else 1)
     if wanted > (room := free_memory(place)):
         raise ConfigError(
             f"The shape {shape} takes {wanted / 2**30:.1f} GiB, and {room / 2**30:.1f} GiB are free.",
             "Choose a smaller one.",
         )
     use_huge_pages()
+
+    def drawn() -> Iterator[tuple[str, Tensor]]:
+        for name, size in shapes.items():
+            tensor = torch.empty(size, dtype=kind, device=place)
+            yield name, tensor.fill_(1) if "norm" in name else tensor.normal_(std=0.02)
+
+    if weights in KINDS:
+        few = KINDS[KINDS.index(weights)]
+        return assemble(config, quantised(drawn(), config, few), few, lambda share: None)
     model = hollow(config)
-    state = {name: torch.empty(size, dtype=kind, device=place).normal_(std=0.02) for name, size in shapes.items()}
-    state |= {name: torch.ones_like(state[name]) for name in shapes if "norm" in name}
+    state = dict(drawn())
     if config.tied:
         state["output.weight"] = state["tok_embeddings.weight"]
     model.load_state_dict(state, assign=True)
@@ -77,21 +92,47 @@ def in_int8(model: Transformer) -> None:
                 setattr(parent, name, QuantisedLinear(quantise(child.weight, "int8")))
 
 
-def read_speed() -> float:
-    """GB/s at which one core reads memory, by torch: the median of 5 sums over 256 MiB."""
-    numbers, taken = torch.ones(2**26), []
-    for _ in range(5):
-        start = perf_counter()
-        numbers.sum()
-        taken.append(perf_counter() - start)
-    return numbers.nbytes / statistics.median(taken) / 1e9
-
-
 def free_memory(device: torch.device) -> int:
     """Bytes."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def bytes_a_token(model: Transformer) -> int:
+    """What decoding an id must read of the weights: all but the embeddings, of which it reads a row, unless they are
+    the output layer too."""
+    held = {tensor.data_ptr(): tensor.nbytes for tensor in model.state_dict().values()}
+    table, head = model.tok_embeddings.weight, getattr(model.output, "weight", None)
+    tied = head is not None and head.data_ptr() == table.data_ptr()
+    return int(sum(held.values())) - (0 if tied else int(table.nbytes))
+
+
+def bandwidth(device: torch.device, size: int) -> tuple[float, float]:
+    """Bytes a second of memory: read (a sum), and copied (read and written). Medians of 7, over ``size`` bytes."""
+    source = torch.ones(size // 4, device=device)
+    target = torch.empty_like(source)
+    return (
+        size / _median(lambda: source.sum(), device),
+        2 * size / _median(lambda: target.copy_(source), device),
+    )
+
+
+def _median(work: Callable[[], object], device: torch.device) -> float:
+    """Seconds."""
+    taken = []
+    for _ in range(8):
+        _finish(device)
+        start = perf_counter()
+        work()
+        _finish(device)
+        taken.append(perf_counter() - start)
+    return statistics.median(taken[1:])
+
+
+def _finish(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def peak_memory(model: Transformer) -> int:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from llamachat.doors.bench_llama_cpp import LlamaCpp
     from llamachat.doors.bench_peers import Peer
+    from llamachat.model import Transformer
     from llamachat.runtime import LlamaRuntime
 
 Shape = Annotated[str, typer.Option(help="Random weights: nano, 1b, 3b, 8b or 70b; or bundled: the embedded model.")]
@@ -34,7 +35,12 @@ Dtype = Annotated[str | None, typer.Option(help="float32 or bfloat16; int8 with 
 Threads = Annotated[int, typer.Option(min=1, help="Threads of both engines, on the CPU.")]
 Rounds = Annotated[int, typer.Option(min=1, max=1000, help="How often each engine has its turn.")]
 PeerName = Annotated[str, typer.Option("--peer", help="transformers, llama.cpp (extra bench) or none.")]
+WeightsName = Annotated[str | None, typer.Option("--weights", help="bf16, int8, fp8 or int4; without a peer then.")]
+Tune = Annotated[bool, typer.Option("--tune", help="Try first how weights are best cut into tiles, on a GPU.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object in place of the table.")]
+
+
+BUFFER, SMALL = 4 * 2**30, 2**28  # bytes that are read to find the bandwidth: far beyond the caches of GPU and CPU
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,13 +162,21 @@ def decode(  # noqa: PLR0913 they are options
     peer: PeerName = "transformers",
     context: Annotated[int, typer.Option(min=8, help="Ids before.")] = 128,
     tokens: Annotated[int, typer.Option(min=2, help="Ids that are generated.")] = 128,
+    weights: WeightsName = None,
+    tune: Tune = False,
     as_json: Json = False,
 ) -> None:
     """Ids a second, streamed."""
-    with_bench(Setup(shape, device, dtype, threads, rounds, peer, context + tokens), as_json, "decode", context, tokens)
+    with_bench(
+        Setup(shape, device, dtype, threads, rounds, peer, context + tokens, weights, tune),
+        as_json,
+        "decode",
+        context,
+        tokens,
+    )
 
 
-def prefill(
+def prefill(  # noqa: PLR0913 they are options
     shape: Shape = "nano",
     device: Device = None,
     dtype: Dtype = None,
@@ -170,10 +184,14 @@ def prefill(
     rounds: Rounds = 5,
     peer: PeerName = "transformers",
     context: Annotated[int, typer.Option(min=8, help="Ids of the prompt.")] = 1024,
+    weights: WeightsName = None,
+    tune: Tune = False,
     as_json: Json = False,
 ) -> None:
     """Time to the first id of a prompt that is new."""
-    with_bench(Setup(shape, device, dtype, threads, rounds, peer, context + 1), as_json, "prefill", context)
+    with_bench(
+        Setup(shape, device, dtype, threads, rounds, peer, context + 1, weights, tune), as_json, "prefill", context
+    )
 
 
 def turn(  # noqa: PLR0913 they are options
@@ -185,10 +203,18 @@ def turn(  # noqa: PLR0913 they are options
     peer: PeerName = "transformers",
     context: Annotated[int, typer.Option(min=8, help="Ids that were read before.")] = 1024,
     new: Annotated[int, typer.Option(min=1, help="Ids behind them.")] = 64,
+    weights: WeightsName = None,
+    tune: Tune = False,
     as_json: Json = False,
 ) -> None:
     """Time to the first id when a dialog goes on, and when it goes back to a branch."""
-    with_bench(Setup(shape, device, dtype, threads, rounds, peer, context + new + 1), as_json, "turn", context, new)
+    with_bench(
+        Setup(shape, device, dtype, threads, rounds, peer, context + new + 1, weights, tune),
+        as_json,
+        "turn",
+        context,
+        new,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +228,8 @@ class Setup:
     rounds: int
     peer: str
     positions: int
+    weights: str | None = None
+    tune: bool = False
 
 
 def with_bench(setup: Setup, as_json: bool, what: str, *sizes: int) -> None:
@@ -227,11 +255,12 @@ def measure(setup: Setup, what: str, *sizes: int) -> tuple[list[Row], str]:
         raise ConfigError("llama-cpp-python is not installed.", "pip install 'llamachat[bench]' compiles it.")
     if setup.dtype == "int8" and setup.peer != "llama.cpp":
         raise ConfigError("int8 is compared with llama.cpp only.", "Choose --peer llama.cpp, or another dtype.")
-    from llamachat.doors.bench_peers import Peer, in_int8, peak_memory, random_model, read_speed, runtime_of
+    from llamachat.doors.bench_peers import Peer, in_int8, peak_memory, random_model, runtime_of
 
     try:
         int8 = setup.dtype == "int8"
-        model = random_model(setup.shape, setup.device, None if int8 else setup.dtype, setup.positions + 8)
+        dtype = None if int8 else setup.dtype
+        model = random_model(setup.shape, setup.device, dtype, setup.positions + 8, setup.weights)
         theirs: Any = None
         if setup.peer == "llama.cpp":  # first, since it wants the weights before they are quantised
             from llamachat.doors.bench_llama_cpp import LlamaCpp
@@ -240,23 +269,39 @@ def measure(setup: Setup, what: str, *sizes: int) -> tuple[list[Row], str]:
         if int8:
             in_int8(model)
         ours = runtime_of(model, setup.threads)
+        if setup.tune:
+            ours.tune()
         asyncio.run(time_ours(ours, prompt(sizes[0], 0), 4))
         rows = [] if theirs else [Row("peak memory, ours alone", peak_memory(model) / 2**20, "MiB")]
-        if setup.peer == "transformers" and find_spec("transformers"):
+        if setup.peer == "transformers" and not setup.weights and find_spec("transformers"):
             theirs = Peer(model, setup.threads)
         if theirs:
             theirs.time(prompt(sizes[0], 0), 4)
         rows += getattr(Bench(ours, theirs, setup.rounds), what)(*sizes)
-        if model.norm.weight.device.type == "cpu":
-            rows.append(Row("memory is read at", read_speed(), "GB/s"))
+        rows += memory(model, rows)
     except (RuntimeError, MemoryError) as error:
         raise EngineError(f"The engine failed: {error}", "Choose a smaller shape.") from error
     ours.close()
     weight = model.norm.weight
     load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "?"
     machine = f"{setup.threads} threads of {os.cpu_count()} cores, load {load}, Python {platform.python_version()}"
-    kind = setup.dtype or str(weight.dtype).removeprefix("torch.")
+    kind = setup.weights or setup.dtype or str(weight.dtype).removeprefix("torch.")
     return rows, f"{kind} on {weight.device} · {machine} · {date.today()}"
+
+
+def memory(model: "Transformer", rows: Sequence[Row]) -> Iterator[Row]:
+    """How fast memory is in this run, in GB/s, and per cent of it that plain decoding uses, if ``rows`` tell."""
+    from llamachat.doors.bench_peers import bandwidth, bytes_a_token
+
+    place = model.tok_embeddings.weight.device
+    read, copied = bandwidth(place, BUFFER if place.type == "cuda" else SMALL)
+    yield Row("memory is read at", read / 1e9, "GB/s")
+    for row in rows:
+        if row.name == "decode, plain":
+            used = row.ours * bytes_a_token(model)
+            yield Row("memory is copied at (read + written)", copied / 1e9, "GB/s")
+            yield Row("decode, share of what can be read", 100 * used / read, "%")
+            yield Row("decode, share of what can be copied", 100 * used / copied, "%")
 
 
 def report(rows: Sequence[Row], title: str) -> "Table":

@@ -1,10 +1,13 @@
-"""What the runtime computes with: the model itself, or what does the same faster on its device. Knows no sampling."""
+"""What the runtime computes with: the model itself, or what does the same faster on its device. Knows no dialog."""
 
-from typing import Protocol
+from collections.abc import Sequence
+from importlib.util import find_spec
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
 from llamachat.model import Branches, KVCache, ModelConfig, Transformer
+from llamachat.sampling import SamplingParams
 
 
 class Steps(Protocol):
@@ -29,6 +32,34 @@ class Steps(Protocol):
         ...
 
 
+@runtime_checkable
+class Decoder(Protocol):
+    """Steps that choose the next id on the device too, so that the next step need not wait for the host."""
+
+    rows: int
+    """Most ids that ``verify`` takes."""
+
+    def tune(self) -> None:
+        """Try what is fastest on this device."""
+
+    def begin(self, cache: KVCache, sampling: SamplingParams, seed: int) -> None:
+        """A generation by ``sampling`` and ``seed`` that goes on from what ``cache`` holds."""
+
+    def place(self, token_id: int, position: int) -> None:
+        """The next ``launch`` reads ``token_id`` behind ``position`` positions."""
+
+    def launch(self) -> Any:
+        """Start a step: it reads what the one before chose, or what was placed, and chooses. Returns a ticket."""
+
+    def read(self, ticket: Any) -> int:
+        """What that step chose, once it is there; -1 if its logits are not finite."""
+        ...
+
+    def verify(self, ids: Sequence[int], position: int) -> list[int]:
+        """Read ``ids`` behind ``position`` positions; what is chosen behind each. May write ``rows`` of them."""
+        ...
+
+
 class Head(Protocol):
     """As the model's output layer."""
 
@@ -45,4 +76,16 @@ def fast(model: Transformer, threads: int | None = None) -> Steps:
 
         if supports(model):
             return NativeSteps(model, threads)
-    return model
+    return on_gpu(model) if model.norm.weight.is_cuda else model
+
+
+def on_gpu(model: Transformer) -> Steps:
+    """Our kernels, where there is Triton with a compiler and the model's shape suits them; else the model itself."""
+    if find_spec("triton") is None:
+        return model
+    from llamachat.steps.triton.triton_steps import Unsuited, triton_steps
+
+    try:
+        return triton_steps(model)
+    except Unsuited:
+        return model

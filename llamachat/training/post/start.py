@@ -10,10 +10,10 @@ import torch
 import torch.distributed as dist
 
 from llamachat.checkpoints import Checkpoint, open_checkpoint
+from llamachat.devices import engine_error, pick_device
 from llamachat.errors import EngineError
 from llamachat.model import Transformer
 from llamachat.paths import bundled_model, variable
-from llamachat.runtime import engine_error, pick_device
 from llamachat.training.post.lora import add_lora, merge_lora
 from llamachat.training.post.reading import Speech
 from llamachat.training.post.saving import LARGE
