@@ -137,7 +137,7 @@ def _finish(device: torch.device) -> None:
 
 def peak_memory(model: Transformer) -> int:
     """Bytes: of the GPU, or of this process so far."""
-    device = model.output.weight.device
+    device = model.norm.weight.device
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     import resource  # not on Windows
