@@ -1,5 +1,6 @@
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from llamachat.checkpoints import open_checkpoint
 from llamachat.model import ModelConfig, Transformer
 from llamachat.protocol import CODE_INTERPRETER, encode_dialog
 from llamachat.tokenizer import Tokenizer
@@ -15,7 +17,7 @@ from llamachat.training import gen_plans, phrases
 from llamachat.training.bpe import learn, write
 from llamachat.training.data import MIXTURE, Stream, collate, draw_sample
 from llamachat.training.draw import Draw, expand
-from llamachat.training.export import foreign_name, halved
+from llamachat.training.export import export, foreign_name, halved
 from llamachat.training.gen_arith import FACTORS, units
 from llamachat.training.gen_files import file_questions, on_notes, on_table
 from llamachat.training.gen_functions import draw_everyday, draw_intent, offered_with, request
@@ -39,10 +41,14 @@ FAMILIES = sorted(MIXTURE)
 
 
 @pytest.fixture(scope="module")
-def tokenizer() -> Tokenizer:
+def learned() -> dict[bytes, int]:
     """600 ranks, learned from 200 dialogs."""
-    texts = (m.text for i in range(200) for m in draw_sample(5, i, "train").opened())
-    return Tokenizer(learn(texts, ranks=600))
+    return learn((m.text for i in range(200) for m in draw_sample(5, i, "train").opened()), ranks=600)
+
+
+@pytest.fixture(scope="module")
+def tokenizer(learned: dict[bytes, int]) -> Tokenizer:
+    return Tokenizer(learned)
 
 
 @pytest.fixture
@@ -308,7 +314,23 @@ def test_exact_match_is_what_greedy_decoding_would_say(trainer: Trainer, tokeniz
     assert failures[0][1].endswith("<|eot_id|>")
 
 
-# ---- export
+# ---- growing, export
+
+
+def test_a_grown_model_begins_as_the_smaller_one(
+    trainer: Trainer, learned: dict[bytes, int], tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    for _ in range(2):
+        trainer.step()
+    trainer.save(tmp_path / "last.pt")
+    write(learned, tmp_path / "tokenizer.model")
+    export(tmp_path / "last.pt", tmp_path, TINY)
+    small = open_checkpoint(tmp_path).load_model("cpu", torch.float32)
+    grown = Trainer(replace(TINY, n_layers=TINY.n_layers + 2), trainer.recipe, tokenizer)
+    grown.grow_from(tmp_path)
+    tokens = torch.arange(40)[None]
+    torch.testing.assert_close(grown.model.float()(tokens), small(tokens), rtol=1e-4, atol=1e-4)
+
 
 
 def test_rows_of_heads_are_stored_in_halves() -> None:

@@ -6,6 +6,7 @@
 import argparse
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,8 @@ def config_json(config: ModelConfig, tokenizer: Tokenizer) -> dict[str, Any]:
 def export(checkpoint: Path, out: Path, config: ModelConfig = NANO) -> dict[str, Any]:
     """Write weights and JSON files beside ``out``/tokenizer.model. Returns what the checkpoint says of its training."""
     state = torch.load(checkpoint, weights_only=True)
+    layers = {name.split(".")[1] for name in state["masters"] if name.startswith("layers.")}
+    config = replace(config, n_layers=len(layers))
     tokenizer = Tokenizer.from_file(out / "tokenizer.model")
     tensors = {}
     for name, weight in state["masters"].items():

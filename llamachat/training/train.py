@@ -9,7 +9,7 @@ import json
 import math
 import signal
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from llamachat.training.muon import Optimisers
 
 NANO = ModelConfig(
     dim=256,
-    n_layers=7,
+    n_layers=5,
     n_heads=8,
     n_kv_heads=4,
     ffn_dim=768,
@@ -235,13 +235,14 @@ def main() -> None:
         "--tokenizer", type=Path, default=Path(__file__).parents[1] / "bundled" / "nano" / "tokenizer.model"
     )
     parser.add_argument("--grow", type=Path, help="begin with the weights of this checkpoint, layers added if need be")
+    parser.add_argument("--layers", type=int, default=NANO.n_layers)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--helper", action="store_true", help="use an idle second core, at low priority")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     options.out.mkdir(parents=True, exist_ok=True)
     trainer = Trainer(
-        NANO,
+        replace(NANO, n_layers=options.layers),
         Recipe(seed=options.seed, minutes=options.minutes, warm_pools=0 if options.grow else 24),
         Tokenizer.from_file(options.tokenizer),
         helped=options.helper,
