@@ -30,7 +30,9 @@ def test_logits_equal_those_of_transformers(shape: str, tmp_path: Path) -> None:
         ids = random_ids(length)
         expected = theirs(ids).logits
         assert expected.std() > 0.5  # large enough for the tolerance to mean something
-        torch.testing.assert_close(model(ids), expected, atol=1e-4, rtol=0)
+        found = model(ids)
+        assert (found - expected).norm() <= 2e-5 * expected.norm()
+        torch.testing.assert_close(found, expected, atol=2e-4, rtol=0)  # 1.1e-4 was seen, once in 12,000 logits
 
 
 @pytest.mark.parametrize("shape", SHAPES)

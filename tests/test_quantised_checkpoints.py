@@ -184,6 +184,6 @@ async def test_the_runtime_runs_it(folder: Path, cache: Path) -> None:
     assert len(copies(cache)) == 1
     assert said[0][:2] == said[1][:2]
     runtime = LlamaRuntime.open(folder, device="cpu", threads=1, weights="bf16")
-    assert {tensor.dtype for tensor in runtime._model.state_dict().values()} == {torch.bfloat16}
+    assert runtime._weight.dtype == torch.bfloat16
     runtime.close()
     shutil.rmtree(cache)

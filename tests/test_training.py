@@ -332,7 +332,6 @@ def test_a_grown_model_begins_as_the_smaller_one(
     torch.testing.assert_close(grown.model.float()(tokens), small(tokens), rtol=1e-4, atol=1e-4)
 
 
-
 def test_rows_of_heads_are_stored_in_halves() -> None:
     rows = torch.arange(8.0)[:, None]
     assert halved(rows, 4)[:, 0].tolist() == [0, 2, 1, 3, 4, 6, 5, 7]
