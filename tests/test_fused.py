@@ -1,5 +1,7 @@
 """The block of the training loop whose gradient is written out, beside the model's own in float32."""
 
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -49,6 +51,11 @@ def test_loss_and_gradients_are_those_of_the_model(heads: int, kv_heads: int, wi
             assert b.grad.abs().max() < 1e-4  # one position looks at itself, however it looks
             continue
         assert (a.grad - b.grad.float()).norm() <= 0.03 * a.grad.norm(), name
+
+
+def test_small_numbers_stay_what_they_are_once_it_is_loaded() -> None:
+    assert fused.library() is not None
+    assert math.ulp(0.0) * 1.5 > 0.0  # -ffast-math would make this nothing, everywhere
 
 
 def test_what_it_is_not_made_for_is_left_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from torch import Tensor
 from llamachat.model import Block, Transformer
 
 SOURCE = Path(__file__).with_name("fused.cpp")
-FLAGS = ("-O3", "-march=native", "-ffast-math", "-mprefer-vector-width=512", "-shared", "-fPIC")
+FLAGS = ("-O3", "-march=native", "-mprefer-vector-width=512", "-ffast-math", "-fPIC", "-c")
 WIDTHS = (16, 32, 48, 64)
 """Widths of a head that ``fused.cpp`` is compiled for."""
 
@@ -28,9 +28,11 @@ def library() -> ctypes.CDLL | None:
     """``fused.cpp``, compiled for this processor; None where there is no compiler that can."""
     compiler = shutil.which("c++")
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "fused.so"
-        if compiler is None or subprocess.run([compiler, *FLAGS, "-o", file, SOURCE], capture_output=True).returncode:
-            return None
+        part, file = Path(folder) / "fused.o", Path(folder) / "fused.so"
+        # In two steps: linked with -ffast-math, it would turn subnormal numbers off in the whole process
+        for step in ((*FLAGS, SOURCE, "-o", part), ("-shared", part, "-o", file)):
+            if compiler is None or subprocess.run([compiler, *step], capture_output=True).returncode:
+                return None
         return ctypes.CDLL(str(file))  # it stays in memory
 
 
