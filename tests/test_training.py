@@ -54,7 +54,7 @@ def tokenizer(learned: dict[bytes, int]) -> Tokenizer:
 @pytest.fixture
 def trainer(tokenizer: Tokenizer) -> Trainer:
     torch.set_num_threads(1)
-    return Trainer(TINY, Recipe(seed=3, minutes=60, budget=1024, micro=2), tokenizer)
+    return Trainer(TINY, Recipe(seed=3, budget=1024, micro=2), tokenizer)
 
 
 # ---- generators
@@ -268,7 +268,7 @@ def test_the_learning_rate_warms_up_and_ends_at_zero(trainer: Trainer) -> None:
     assert trainer.factor() < 0.1
     trainer.steps_done = 1000
     assert trainer.factor() == 1.0
-    trainer.seconds = 60 * trainer.recipe.minutes
+    trainer.tokens = trainer.recipe.ids
     assert trainer.factor() == 0.0
 
 

@@ -1,7 +1,8 @@
 """The training loop of the embedded model: bf16 weights, float32 masters, checkpoints that continue exactly.
 
-``python -m llamachat.training.train --minutes 95 --seed 1 --out runs/nano``; the same command again continues.
-Learning rate: warm-up, flat, then linear to zero over the second half of the minutes (all of them, over restarts).
+``python -m llamachat.training.train --ids 24_000_000 --seed 1 --out runs/nano``; the same command again continues.
+Learning rate: warm-up, flat, then linear to zero over the second half of the ids, so that a slow machine gives what a
+fast one does.
 """
 
 import argparse
@@ -44,7 +45,8 @@ class Recipe:
     """What a run is made with; stored in every checkpoint."""
 
     seed: int = 1
-    minutes: float = 95.0
+    ids: int = 24_000_000
+    """How many are read, padding not counted."""
     muon_lr: float = 0.005
     adam_lr: float = 0.0015
     budget: int = 2048
@@ -100,7 +102,7 @@ class Trainer:
     def factor(self) -> float:
         """The learning-rate factor now."""
         warm = min(1.0, (self.steps_done + 1) / WARM_STEPS)
-        left = 1.0 - self.seconds / (60 * self.recipe.minutes)
+        left = 1.0 - self.tokens / self.recipe.ids
         return warm * min(1.0, max(0.0, left / DECAY_SHARE))
 
     def _update(self, learned: int) -> None:
@@ -187,13 +189,13 @@ def backward(model: Transformer, batches: list[Batch]) -> float:
 
 
 def run(trainer: Trainer, out: Path, every_seconds: float = 600.0) -> None:
-    """Train until the minutes are used up or SIGTERM comes; log to ``out``/log.jsonl, save to ``out``/last.pt."""
+    """Train until all ids are read or SIGTERM comes; log to ``out``/log.jsonl, save to ``out``/last.pt."""
     stop: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: stop.append(number))
     saved = reported = trainer.seconds
     losses: list[float] = []
     tokens = 0
-    while trainer.seconds < 60 * trainer.recipe.minutes and not stop:
+    while trainer.tokens < trainer.recipe.ids and not stop:
         loss, read = trainer.step()
         losses.append(loss)
         tokens += read
@@ -228,7 +230,7 @@ def _log(out: Path, **entry: Any) -> None:
 def main() -> None:
     """Start, or continue if ``--out`` holds a checkpoint."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=95.0, help="training time, restarts included")
+    parser.add_argument("--ids", type=int, default=Recipe().ids, help="how many to read, restarts included")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument(
@@ -243,7 +245,7 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     trainer = Trainer(
         replace(NANO, n_layers=options.layers),
-        Recipe(seed=options.seed, minutes=options.minutes, warm_pools=0 if options.grow else 24),
+        Recipe(seed=options.seed, ids=options.ids, warm_pools=0 if options.grow else 24),
         Tokenizer.from_file(options.tokenizer),
         helped=options.helper,
     )
