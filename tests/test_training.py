@@ -17,7 +17,7 @@ from llamachat.training import gen_plans, phrases
 from llamachat.training.bpe import learn, write
 from llamachat.training.data import MIXTURE, Stream, collate, draw_sample
 from llamachat.training.draw import Draw, expand
-from llamachat.training.export import export, foreign_name, halved
+from llamachat.training.export import export
 from llamachat.training.gen_arith import FACTORS, units
 from llamachat.training.gen_files import file_questions, on_notes, on_table
 from llamachat.training.gen_functions import draw_everyday, draw_intent, offered_with, request
@@ -26,6 +26,7 @@ from llamachat.training.gen_talk import paired
 from llamachat.training.held_out import exact, spoken
 from llamachat.training.helper import TRAINER, Board
 from llamachat.training.intents import intents
+from llamachat.training.layout import foreign_name, halved
 from llamachat.training.losses import summed_loss
 from llamachat.training.muon import orthogonalise
 from llamachat.training.sample import NANO, execute

@@ -6,7 +6,6 @@ The tokenizer goes along: always as tokenizer.model, and as what Hugging Face's 
 import json
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from llamachat.errors import ConfigError, StorageError
 from llamachat.model import ModelConfig
 from llamachat.tokenizer import Tokenizer
 from llamachat.training.bpe import write
-from llamachat.training.export import foreign_name, halved
+from llamachat.training.layout import config_json, foreign
 
 SHARD = 4 << 30  # bytes
 LARGE = 500e6  # weights
@@ -58,7 +57,9 @@ def save_checkpoint(
                 shutil.copy(file, out)
         _write_weights(out, state, source.config, dtype, shard)
         _write_json(out / "generation_config.json", generation_json(source, tokenizer))
-        _write_json(out / "config.json", config_json(source, tokenizer, name or out.name, dtype))
+        stops = source.stop_ids or tokenizer.stop_ids
+        shape = config_json(name or out.name, source.config, tokenizer, source.dialect, stops, dtype)
+        _write_json(out / "config.json", shape)
     except OSError as error:
         raise StorageError(
             f"Can't write {out}: {error.strerror or error}.", "Make room, or give another --out."
@@ -100,49 +101,6 @@ def _shards(tensors: Iterator[tuple[str, Tensor]], size: int) -> Iterator[dict[s
             group = {}
         group[name] = tensor
     yield group
-
-
-def foreign(state: Mapping[str, Tensor], config: ModelConfig, dtype: torch.dtype) -> Iterator[tuple[str, Tensor]]:
-    """Tensors by Hugging Face's names, heads in halves; a tied output layer is not stored."""
-    for name, weight in state.items():
-        if config.tied and name == "output.weight":
-            continue
-        rotary = name.endswith(("wq.weight", "wk.weight"))
-        ordered = halved(weight, config.width) if rotary else weight
-        yield foreign_name(name), ordered.detach().to("cpu", dtype).contiguous()
-
-
-def config_json(source: Checkpoint, tokenizer: Tokenizer, name: str, dtype: torch.dtype) -> dict[str, Any]:
-    """config.json, with our own section for what Hugging Face has no words for."""
-    config, scaling = source.config, source.config.rope_scaling
-    rope = scaling and {
-        "rope_type": "llama3",
-        "factor": scaling.factor,
-        "low_freq_factor": scaling.low_freq_factor,
-        "high_freq_factor": scaling.high_freq_factor,
-        "original_max_position_embeddings": scaling.original_context,
-    }
-    return {
-        "architectures": ["LlamaForCausalLM"],
-        "model_type": "llama",
-        "hidden_act": "silu",
-        "hidden_size": config.dim,
-        "intermediate_size": config.ffn_dim,
-        "num_hidden_layers": config.n_layers,
-        "num_attention_heads": config.n_heads,
-        "num_key_value_heads": config.n_kv_heads,
-        "head_dim": config.width,
-        "vocab_size": config.vocab_size,
-        "max_position_embeddings": config.context,
-        "rms_norm_eps": config.norm_eps,
-        "rope_theta": config.rope_theta,
-        "rope_scaling": rope,
-        "tie_word_embeddings": config.tied,
-        "torch_dtype": str(dtype).removeprefix("torch."),
-        "bos_token_id": tokenizer.bos_id,
-        "eos_token_id": sorted(source.stop_ids or tokenizer.stop_ids),
-        "llamachat": {"name": name, "variant": source.variant, "dialect": asdict(source.dialect)},
-    }
 
 
 def generation_json(source: Checkpoint, tokenizer: Tokenizer) -> dict[str, Any]:
