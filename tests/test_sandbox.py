@@ -9,6 +9,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import venv
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -188,6 +189,32 @@ async def test_plots_are_made_behind_all_walls(kind: Any) -> None:
     drawn = await python.run("import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()")
     assert (drawn.images, drawn.error, drawn.stderr) == (1, None, "")
     await python.close()
+
+
+CLOSED = """
+import asyncio
+from llamachat.tools.python import PythonSession
+
+async def main():
+    for kind in {kinds}:
+        python = PythonSession(walls=kind, policy=False, warm=False)
+        print(kind, (await python.run("import only_here, colorsys; only_here.__name__")).value)
+        await python.close()
+
+asyncio.run(main())
+"""
+
+
+def test_python_in_folders_that_are_closed_to_others_is_read(tmp_path: Path) -> None:
+    """Root's workers are nobody. ``mktemp -d`` makes closed folders, and so does everything under umask 077."""
+    venv.create(tmp_path / "env", symlinks=True, with_pip=False)
+    site = next(tmp_path.glob("env/lib/python*/site-packages"))
+    (site / "only_here.py").touch()
+    (tmp_path / "env").chmod(0o700)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [tmp_path / "env/bin/python", "-c", CLOSED.format(kinds=KINDS)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, umask=0o077)
+    assert done.stdout.splitlines() == [f"{kind} 'only_here'" for kind in KINDS], done.stderr
 
 
 async def test_no_walls_no_python(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -155,6 +155,12 @@ def places() -> list[str]:
     return _outermost({*of_python, packages(), *_SYSTEM})
 
 
+def _interpreter() -> set[str]:
+    """What it takes to start Python, file by file: a prefix as a whole keeps its mode, and one that ``mkdtemp`` made
+    for root is closed to nobody."""
+    return {os.path.realpath(sys.executable), sys.executable, f"{sys.prefix}/pyvenv.cfg"}
+
+
 def _outermost(paths: Iterable[str]) -> list[str]:
     """Those that exist and aren't within another; a home, or what holds one, is left out."""
     home = os.path.realpath(Path.home())
@@ -176,7 +182,7 @@ def house(plan: Plan, attached: str, fonts: str, scratch_bytes: int) -> list[str
     command = [outer_command(), "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts"]
     command += ["--unshare-cgroup-try", "--die-with-parent", "--new-session", "--hostname", "sandbox"]
     command += ["--cap-add", "ALL"] if os.geteuid() == 0 else ["--unshare-user"]  # a worker drops all of them
-    shown = _outermost({*places(), str(PACKAGE), sys.base_prefix, sys.prefix, os.path.realpath(sys.executable)})
+    shown = _outermost({*places(), *_interpreter(), str(PACKAGE)})
     for parent in sorted({str(parent) for path in shown for parent in Path(path).parents} - {"/"}):
         command += ["--perms", "0755", "--dir", parent]  # bwrap's own would be closed to nobody
     for path in shown:

@@ -49,6 +49,7 @@ def furnish(readable: Iterable[str], attached: str, fonts: str, scratch_bytes: i
     /scratch is a tmpfs of ``scratch_bytes`` and at most 20,000 files; /mpl holds a copy of the files in ``fonts``.
     There is no /proc, /sys or /dev/shm.
     """
+    os.umask(0o022)  # root's workers are nobody, who must get through the folders made here
     _mount("none", "/", "", _MS_REC | _MS_PRIVATE)
     base = "/proc"  # nothing beneath it is needed any more
     _mount("tmpfs", base, "tmpfs", _MS_NOSUID, "mode=0755,size=1m,nr_inodes=2000")
