@@ -285,6 +285,21 @@ async def test_the_json_has_the_documented_form() -> None:
     turn = {"passed": True, "reason": "", "reply": "It is 7", "calls": calls}
     assert first == {"id": "a", "category": "look", "passed": True, "turns": [turn]}
     assert (second["passed"], second["turns"][0]["reason"]) == (False, "answer_any")
+    assert report["protocol"] == {"passed": 3, "total": 3, "rate": 1.0}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        '{"name": "look", "parameters": {"at": <|eom_id|>',  # a call that nobody can read
+        "The answer is<|eom_id|>",  # the other end token
+        "The answer",  # none
+        "<|eot_id|>",  # and nothing said
+    ],
+)
+async def test_messages_that_break_the_protocol_are_counted(said: str) -> None:
+    report = await results([task()], ScriptedRuntime([said, "7<|eot_id|>"]))
+    assert report.protocol.total - report.protocol.passed == 1
 
 
 async def test_trajectories_can_be_replayed(tmp_path: Path) -> None:
