@@ -1,6 +1,7 @@
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -263,6 +264,15 @@ def test_a_resumed_run_has_the_same_next_loss(trainer: Trainer, tokenizer: Token
     other.load(tmp_path / "last.pt")
     assert other.step() == expected
     assert (other.steps_done, other.tokens) == (trainer.steps_done, trainer.tokens)
+
+
+def test_workers_that_make_dialogs_ahead_change_nothing(tokenizer: Tokenizer) -> None:
+    alone, crew = (Stream(tokenizer, 9, 1024, 2, size=20, workers=workers, pool=3, at=2) for workers in (0, 2))
+    for own, other in islice(zip(alone.steps(), crew.steps(), strict=False), 9):
+        assert all(torch.equal(a.tokens, b.tokens) for a, b in zip(own, other, strict=True))
+        assert all(torch.equal(a.learn, b.learn) for a, b in zip(own, other, strict=True))
+    assert (alone.pool, alone.at) == (crew.pool, crew.at)
+    assert alone.pool > 4
 
 
 def test_the_learning_rate_warms_up_and_ends_at_zero(trainer: Trainer) -> None:

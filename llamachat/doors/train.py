@@ -240,7 +240,8 @@ def _ready(out: Path) -> Iterator[None]:
     """Under torchrun, join the other processes; tell how to go on if the run is stopped."""
     from llamachat.training.post.run import Interrupted
     from llamachat.training.post.saving import check_free
-    from llamachat.training.post.start import processes, set_threads
+    from llamachat.training.post.start import set_threads
+    from llamachat.training.team import processes
 
     check_free(out)
     set_threads()
@@ -253,7 +254,7 @@ def _ready(out: Path) -> Iterator[None]:
 
 
 def _tell(text: str) -> None:
-    from llamachat.training.post.trainer import place
+    from llamachat.training.team import place
 
     if place()[0] == 0:
         typer.echo(visible(text))

@@ -43,7 +43,7 @@ def exact(
     total: Counter[str] = Counter()
     failures = []
     for batch in batches:
-        best = likeliest(model, batch)
+        best, batch = likeliest(model, batch).cpu(), batch.to(torch.device("cpu"))
         for tokens, guess, learn in zip(batch.tokens, best, batch.learn, strict=True):
             for start, end in spoken(learn):
                 kind = "calls" if int(tokens[end - 1]) == tokenizer.eom_id else "answers"

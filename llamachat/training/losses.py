@@ -18,7 +18,8 @@ def summed_loss(model: Transformer, batch: Batch) -> Tensor:
     if fused.suits(model):
         hidden = fused.hidden(model, batch.tokens[:, :-1])
     else:
-        with sdpa_kernel(SDPBackend.MATH) if batch.tokens.shape[1] <= SHORT else nullcontext():
+        plain = batch.tokens.device.type == "cpu" and batch.tokens.shape[1] <= SHORT
+        with sdpa_kernel(SDPBackend.MATH) if plain else nullcontext():
             hidden = model.hidden(batch.tokens[:, :-1])
     learn = batch.learn[:, 1:]
     logits = model.output(hidden[learn]).float()

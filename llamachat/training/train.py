@@ -19,12 +19,14 @@ from torch import nn
 
 from llamachat.checkpoints import open_checkpoint
 from llamachat.model import ModelConfig, Transformer, rope_table
+from llamachat.paths import bundled_model
 from llamachat.tokenizer import Tokenizer
 from llamachat.training.data import MIXTURE, Batch, Stream, val_batches
 from llamachat.training.held_out import exact
 from llamachat.training.helper import Helper
 from llamachat.training.losses import summed_loss
 from llamachat.training.muon import Optimisers
+from llamachat.training.team import own_device, place, processes, summed
 
 NANO = ModelConfig(
     dim=256,
@@ -37,6 +39,13 @@ NANO = ModelConfig(
     rope_theta=10_000.0,
     norm_eps=1e-5,
 )
+
+
+def shaped(layers: int, dim: int) -> ModelConfig:
+    """The embedded model's shape with other layers and another width; heads stay 32 wide."""
+    return replace(NANO, n_layers=layers, dim=dim, n_heads=dim // 32, n_kv_heads=dim // 64, ffn_dim=3 * dim)
+
+
 WARM_STEPS, DECAY_SHARE = 60, 0.5
 
 
@@ -57,18 +66,31 @@ class Recipe:
 class Trainer:
     """A model, its float32 masters, the optimisers and the stream; ``step()`` trains on the next batches."""
 
-    def __init__(self, config: ModelConfig, recipe: Recipe, tokenizer: Tokenizer, *, helped: bool = False) -> None:
+    def __init__(  # what is trained, then where
+        self,
+        config: ModelConfig,
+        recipe: Recipe,
+        tokenizer: Tokenizer,
+        *,
+        device: torch.device = torch.device("cpu"),
+        helped: bool = False,
+        workers: int = 0,
+    ) -> None:
         torch.manual_seed(recipe.seed)
-        self.config, self.recipe, self.tokenizer = config, recipe, tokenizer
+        self.config, self.recipe, self.tokenizer, self.device = config, recipe, tokenizer, device
         self.model = Transformer(config)
         initialise(self.model)
+        self.model.to(device)
         self.masters = {name: nn.Parameter(p.detach().clone().float()) for name, p in self.model.named_parameters()}
         self.model.to(torch.bfloat16)
-        self.model.rope = rope_table(config)  # .to() would leave it with 3 digits
+        self.model.rope = rope_table(config).to(device)  # .to() would leave it with 3 digits
+        if device.type == "cuda":
+            for layer in self.model.layers:
+                layer.compile(dynamic=True)
         self.optimisers = Optimisers(self.masters, muon_lr=recipe.muon_lr, adam_lr=recipe.adam_lr)
         size = sum(p.numel() for p in self.model.parameters())
         self._helper = Helper(config, size, recipe.micro, recipe.budget) if helped else None
-        self.stream = Stream(tokenizer, recipe.seed, recipe.budget, recipe.micro, recipe.warm_pools)
+        self.stream = Stream(tokenizer, recipe.seed, recipe.budget, recipe.micro, recipe.warm_pools, workers=workers)
         self._steps = self.stream.steps()
         self.steps_done = self.tokens = 0
         self.seconds = 0.0
@@ -92,7 +114,10 @@ class Trainer:
         started = time.monotonic()
         batches = next(self._steps)
         learned = sum(int(batch.learn[:, 1:].sum()) for batch in batches)
-        total = self._helper.backward(self.model, batches) if self._helper else backward(self.model, batches)
+        rank, world = place()
+        own = batches[rank::world]
+        total = self._helper.backward(self.model, own) if self._helper else backward(self.model, own)
+        total = float(summed([torch.tensor([total], device=self.device)])[0])
         self._update(learned)
         tokens = sum(int((batch.tokens != (self.tokenizer.pad_id or 0)).sum()) for batch in batches)
         self.steps_done, self.tokens = self.steps_done + 1, self.tokens + tokens
@@ -107,9 +132,9 @@ class Trainer:
 
     def _update(self, learned: int) -> None:
         weights = dict(self.model.named_parameters())
-        for name, master in self.masters.items():
-            gradient = weights[name].grad
-            master.grad = gradient.float() / learned if gradient is not None else torch.zeros_like(master)
+        gradients = [torch.zeros_like(w) if w.grad is None else w.grad.float() for w in weights.values()]
+        for master, gradient in zip(self.masters.values(), summed(gradients), strict=True):
+            master.grad = gradient / learned
         nn.utils.clip_grad_norm_(self.masters.values(), 1.0)
         self.optimisers.step(self.factor())
         with torch.no_grad():
@@ -122,7 +147,7 @@ class Trainer:
         """On held-out names and phrasings, by family: nats per learned token, and shares said exactly."""
         report = {}
         for family in MIXTURE:
-            batches = val_batches(self.tokenizer, 0, family, count)
+            batches = [batch.to(self.device) for batch in val_batches(self.tokenizer, 0, family, count)]
             learned = sum(int(batch.learn[:, 1:].sum()) for batch in batches)
             loss = sum(float(summed_loss(self.model, batch)) for batch in batches) / learned
             rates, _ = exact(self.model, self.tokenizer, batches)
@@ -130,7 +155,9 @@ class Trainer:
         return report
 
     def save(self, path: Path) -> None:
-        """Write a checkpoint, whole or not at all."""
+        """Write a checkpoint, whole or not at all; of several processes the first does."""
+        if place()[0]:
+            return
         state: dict[str, Any] = {
             "masters": {name: p.detach() for name, p in self.masters.items()},
             "optimisers": self.optimisers.state_dict(),
@@ -145,7 +172,7 @@ class Trainer:
 
     def load(self, path: Path) -> None:
         """Continue from a checkpoint."""
-        state = torch.load(path, weights_only=True)
+        state = torch.load(path, weights_only=True, map_location=self.device)
         weights = dict(self.model.named_parameters())
         with torch.no_grad():
             for name, value in state["masters"].items():
@@ -182,7 +209,7 @@ def backward(model: Transformer, batches: list[Batch]) -> float:
     """Leave the gradients of the summed loss of ``batches`` in ``model``; return that loss."""
     total = 0.0
     for batch in batches:
-        loss = summed_loss(model, batch)
+        loss = summed_loss(model, batch.to(model.output.weight.device))
         torch.autograd.backward(loss)
         total += float(loss.detach())
     return total
@@ -221,6 +248,8 @@ def run(trainer: Trainer, out: Path, every_seconds: float = 600.0) -> None:
 
 
 def _log(out: Path, **entry: Any) -> None:
+    if place()[0]:
+        return
     line = json.dumps(entry, default=str)
     print(line, flush=True)
     with (out / "log.jsonl").open("a") as file:
@@ -233,28 +262,41 @@ def main() -> None:
     parser.add_argument("--ids", type=int, default=Recipe().ids, help="how many to read, restarts included")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument(
-        "--tokenizer", type=Path, default=Path(__file__).parents[1] / "bundled" / "nano" / "tokenizer.model"
-    )
+    parser.add_argument("--tokenizer", type=Path, default=bundled_model() / "tokenizer.model")
     parser.add_argument("--grow", type=Path, help="begin with the weights of this checkpoint, layers added if need be")
     parser.add_argument("--layers", type=int, default=NANO.n_layers)
+    parser.add_argument("--dim", type=int, default=NANO.dim, help="a multiple of 64; heads and gates grow with it")
+    parser.add_argument("--budget", type=int, default=Recipe().budget, help="ids of a batch, padding included")
+    parser.add_argument("--micro", type=int, default=Recipe().micro, help="batches of a step, over all processes")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=0, help="processes that make dialogs ahead, for a GPU")
     parser.add_argument("--helper", action="store_true", help="use an idle second core, at low priority")
+    parser.add_argument("--device", help="cpu or cuda; by default cuda if there is one")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     options.out.mkdir(parents=True, exist_ok=True)
-    trainer = Trainer(
-        replace(NANO, n_layers=options.layers),
-        Recipe(seed=options.seed, ids=options.ids, warm_pools=0 if options.grow else 24),
-        Tokenizer.from_file(options.tokenizer),
-        helped=options.helper,
+    recipe = Recipe(
+        seed=options.seed,
+        ids=options.ids,
+        budget=options.budget,
+        micro=options.micro,
+        warm_pools=0 if options.grow else Recipe().warm_pools,
     )
-    if (options.out / "last.pt").exists():
-        trainer.load(options.out / "last.pt")
-    elif options.grow:
-        trainer.grow_from(options.grow)
-    _log(options.out, recipe=vars(options), parameters=sum(p.numel() for p in trainer.masters.values()))
-    run(trainer, options.out)
+    with processes():
+        trainer = Trainer(
+            shaped(options.layers, options.dim),
+            recipe,
+            Tokenizer.from_file(options.tokenizer),
+            device=own_device(options.device),
+            helped=options.helper,
+            workers=options.workers,
+        )
+        if (options.out / "last.pt").exists():
+            trainer.load(options.out / "last.pt")
+        elif options.grow:
+            trainer.grow_from(options.grow)
+        _log(options.out, recipe=vars(options), parameters=sum(p.numel() for p in trainer.masters.values()))
+        run(trainer, options.out)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,9 @@ from llamachat.errors import ConfigError
 from llamachat.training.post.rows import Row
 from llamachat.training.post.saving import LARGE, check_free, save_checkpoint
 from llamachat.training.post.start import Start
-from llamachat.training.post.trainer import STATE, Objective, Recipe, Trainer, place
+from llamachat.training.post.trainer import STATE, Objective, Recipe, Trainer
 from llamachat.training.post.watch import bar, of_trainer, save_curve
+from llamachat.training.team import place
 
 CURVE = "loss.png"
 RATES = {"sft": (2e-4, 1e-5), "reward": (2e-4, 1e-5), "dpo": (5e-5, 5e-6)}

@@ -1,22 +1,20 @@
 """What a run starts from: a checkpoint that fits, all of it or adapters, on its device, alone or under torchrun."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-import torch.distributed as dist
 
 from llamachat.checkpoints import Checkpoint, open_checkpoint
-from llamachat.devices import engine_error, pick_device
+from llamachat.devices import engine_error
 from llamachat.errors import EngineError
 from llamachat.model import Transformer
-from llamachat.paths import bundled_model, variable
+from llamachat.paths import bundled_model
 from llamachat.training.post.lora import add_lora, merge_lora
 from llamachat.training.post.reading import Speech
 from llamachat.training.post.saving import LARGE
+from llamachat.training.team import own_device
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +48,7 @@ def begin(
 
     ``context``: the longest dialog, in tokens. Raises CheckpointError, and EngineError if it does not fit in memory.
     """
-    place = (
-        torch.device(f"cuda:{local_rank()}") if device is None and torch.cuda.is_available() else pick_device(device)
-    )
+    place = own_device(device)
     checkpoint = open_checkpoint(path or bundled_model())
     rank = (16 if checkpoint.parameters > LARGE else 0) if lora is None else lora
     dtype = torch.bfloat16 if rank and checkpoint.parameters > LARGE else torch.float32
@@ -106,26 +102,6 @@ def free_bytes(device: torch.device) -> int:
     except OSError:
         return 0
     return next((int(line.split()[1]) << 10 for line in text.splitlines() if line.startswith("MemAvailable:")), 0)
-
-
-def local_rank() -> int:
-    """Which of this machine's processes this is, as torchrun says."""
-    return int(variable("LOCAL_RANK") or 0)
-
-
-@contextmanager
-def processes() -> Iterator[None]:
-    """Join the other processes if torchrun started this one: NCCL between GPUs, gloo between CPUs."""
-    if variable("WORLD_SIZE") is None or not dist.is_available():
-        yield
-        return
-    if torch.cuda.is_available():
-        torch.cuda.set_device(local_rank())
-    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-    try:
-        yield
-    finally:
-        dist.destroy_process_group()
 
 
 def set_threads() -> None:

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from llamachat.errors import ConfigError, EngineError
 from llamachat.model import Transformer
 from llamachat.training.post.rows import Batch, Row, collate, micro_batches
+from llamachat.training.team import place, summed
 
 Log = Mapping[str, float]
 STATE, LOG = "training.pt", "log.jsonl"
@@ -121,12 +122,7 @@ class Trainer:
 
     def _update(self, count: int) -> None:
         gradients = [torch.zeros_like(w) if w.grad is None else w.grad for w in self.weights]
-        if place()[1] > 1:
-            flat = torch.cat([gradient.flatten() for gradient in gradients])
-            dist.all_reduce(flat)
-            parts = torch.split(flat, [gradient.numel() for gradient in gradients])
-            gradients = [part.view_as(old) for part, old in zip(parts, gradients, strict=True)]
-        for weight, gradient in zip(self.weights, gradients, strict=True):
+        for weight, gradient in zip(self.weights, summed(gradients), strict=True):
             weight.grad = gradient.div_(max(1, count))
         norm = nn.utils.clip_grad_norm_(self.weights, self.recipe.clip)
         if not norm.isfinite():
@@ -207,11 +203,6 @@ def steps_of(rows: Sequence[Row], recipe: Recipe, epoch: int) -> Iterator[list[i
 def precision(device: torch.device) -> AbstractContextManager[object]:
     """Matrix products in bfloat16 on a GPU, all else in float32; on a CPU it gained 15 % (AMX), for 3 digits."""
     return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
-
-
-def place() -> tuple[int, int]:
-    """Rank and number of processes (torchrun's)."""
-    return (dist.get_rank(), dist.get_world_size()) if dist.is_available() and dist.is_initialized() else (0, 1)
 
 
 @contextmanager

@@ -7,7 +7,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from llamachat.training.post.trainer import Trainer, place
+from llamachat.training.post.trainer import Trainer
+from llamachat.training.team import place
 
 Tell = Callable[[int, int, str], None]
 """Done, of how many, and a few words."""
