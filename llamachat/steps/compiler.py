@@ -27,14 +27,14 @@ PATIENCE = 300.0  # seconds for the compiler, and for another program that is at
 
 
 class Build:
-    """The library of ``source``: there, being made, or why not."""
+    """The library of ``source``: there, being made, or why not. ``more``: flags beside FLAGS."""
 
-    def __init__(self, source: Path = SOURCE) -> None:
+    def __init__(self, source: Path = SOURCE, more: tuple[str, ...] = ()) -> None:
         self.library: ctypes.CDLL | None = None
         self.problem = ""
         """Why there is none, when that is certain."""
-        self._source, self._done = source, Event()
-        self.file = place(source)
+        self._source, self._flags, self._done = source, (*FLAGS, *more), Event()
+        self.file = place(source, self._flags)
         if not self._load():
             Thread(target=self._make, name="llamachat-compiler", daemon=True).start()
 
@@ -60,7 +60,7 @@ class Build:
         if found is None:
             raise FileNotFoundError(f"there is no C++ compiler ({', '.join(COMPILERS)})")
         try:
-            command = [found, *FLAGS, "-o", str(fresh), str(self._source)]
+            command = [found, *self._flags, "-o", str(fresh), str(self._source)]
             subprocess.run(command, check=True, capture_output=True, text=True, timeout=PATIENCE)
             fresh.replace(self.file)
         finally:
@@ -92,9 +92,9 @@ def machine(library: ctypes.CDLL) -> str:
     return str(library.llamachat_machine().decode())
 
 
-def place(source: Path = SOURCE) -> Path:
+def place(source: Path = SOURCE, flags: tuple[str, ...] = FLAGS) -> Path:
     """The file of its library."""
-    return cache_dir() / "native" / f"{source.stem}-{_key(source)}.so"
+    return cache_dir() / "native" / f"{source.stem}-{_key(source, flags)}.so"
 
 
 def compiler() -> str | None:
@@ -102,11 +102,11 @@ def compiler() -> str | None:
     return next((path for name in COMPILERS if (path := shutil.which(name))), None)
 
 
-def _key(source: Path) -> str:
+def _key(source: Path, flags: tuple[str, ...]) -> str:
     """Changes with the source, the flags, the compiler and the processor."""
     files = [source, *(source.with_name(name) for name in HEADERS)]
     facts = [file.read_bytes() for file in files if file.exists()]
-    facts += map(str.encode, (*FLAGS, compiler() or "", platform.machine(), _processor()))
+    facts += map(str.encode, (*flags, compiler() or "", platform.machine(), _processor()))
     return hashlib.sha256(b"\0".join(facts)).hexdigest()[:16]
 
 

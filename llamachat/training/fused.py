@@ -5,9 +5,6 @@ with AMX a step takes half the time (docs/log.md).
 """
 
 import ctypes
-import shutil
-import subprocess
-import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,9 +13,12 @@ import torch
 from torch import Tensor
 
 from llamachat.model import Block, Transformer
+from llamachat.steps.compiler import Build
 
 SOURCE = Path(__file__).with_name("fused.cpp")
-FLAGS = ("-O3", "-march=native", "-mprefer-vector-width=512", "-ffast-math", "-fPIC", "-c")
+# -ffast-math one by one: given whole, g++ links what turns subnormal numbers off in all of the program
+FAST = ("-mprefer-vector-width=512", "-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros", "-ffinite-math-only",
+        "-fassociative-math", "-freciprocal-math")  # fmt: skip
 WIDTHS = (16, 32, 48, 64)
 """Widths of a head that ``fused.cpp`` is compiled for."""
 
@@ -26,14 +26,7 @@ WIDTHS = (16, 32, 48, 64)
 @cache
 def library() -> ctypes.CDLL | None:
     """``fused.cpp``, compiled for this processor; None where there is no compiler that can."""
-    compiler = shutil.which("c++")
-    with tempfile.TemporaryDirectory() as folder:
-        part, file = Path(folder) / "fused.o", Path(folder) / "fused.so"
-        # In two steps: linked with -ffast-math, it would turn subnormal numbers off in the whole process
-        for step in ((*FLAGS, SOURCE, "-o", part), ("-shared", part, "-o", file)):
-            if compiler is None or subprocess.run([compiler, *step], capture_output=True).returncode:
-                return None
-        return ctypes.CDLL(str(file))  # it stays in memory
+    return Build(SOURCE, FAST).wait()
 
 
 def _call(name: str, *values: Tensor | int | float) -> None:
