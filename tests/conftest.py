@@ -1,7 +1,8 @@
-"""What several tests share: the 128k tokenizer file from the llama-models package, and the golden vectors."""
+"""What several tests share: folders of their own, the 128k tokenizer file of llama-models, golden vectors."""
 
 import importlib.util
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,39 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from llamachat.paths import cache_dir
 from llamachat.tokenizer import Tokenizer
+
+os.environ["OMP_NUM_THREADS"] = "1"  # torch's; every core has a worker already
 
 settings.register_profile("same every time", derandomize=True, deadline=None)
 settings.load_profile("same every time")
+
+
+SLOW_TO_MAKE = {name: cache_dir() / name for name in ("native", "matplotlib")}
+"""The user's compiled library and list of fonts: the same for all, and seconds of work."""
+
+
+def new_cache(folder: Path) -> str:
+    """A cache that is empty, but for what is slow to make."""
+    folder.mkdir()
+    for name, made in SLOW_TO_MAKE.items():
+        made.mkdir(parents=True, exist_ok=True)
+        (folder / name).symlink_to(made)
+    return str(folder)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What the user's chats have cached stays out of the tests, and other workers' tests too."""
+    os.environ["LLAMACHAT_CACHE_DIR"] = new_cache(tmp_path_factory.mktemp("cache") / "llamachat")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> dict[str, str]:
+    """An environment for a process, whose folders are empty."""
+    kept = {name: os.environ[name] for name in ("PATH", "LANG", "PYTHONPATH", "OMP_NUM_THREADS") if name in os.environ}
+    return {**kept, "HOME": str(tmp_path), "LLAMACHAT_CACHE_DIR": new_cache(tmp_path / "cache")}
 
 
 @pytest.fixture(scope="session")

@@ -13,13 +13,6 @@ import pytest
 COMMAND = [sys.executable, "-m", "llamachat"]
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> dict[str, str]:
-    """An environment whose home is empty."""
-    kept = {name: os.environ[name] for name in ("PATH", "LANG", "PYTHONPATH") if name in os.environ}
-    return {**kept, "HOME": str(tmp_path), "LLAMACHAT_CACHE_DIR": str(tmp_path / "cache")}
-
-
 def run(home: dict[str, str], *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
     return subprocess.run([*COMMAND, *arguments], env=home, input=given, capture_output=True, text=True, check=False)
 

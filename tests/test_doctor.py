@@ -1,7 +1,6 @@
 """The doctor, as a real process: what it finds where all is well, and where something is wrong."""
 
 import json
-import os
 import subprocess
 import sys
 from contextlib import closing
@@ -16,11 +15,8 @@ from llamachat.sessions.health import health
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> dict[str, str]:
-    """An environment whose folders are empty."""
-    kept = {name: os.environ[name] for name in ("PATH", "LANG", "PYTHONPATH") if name in os.environ}
-    folders = {f"LLAMACHAT_{name}_DIR": str(tmp_path / name.lower()) for name in ("DATA", "CONFIG", "CACHE")}
-    return {**kept, **folders, "HOME": str(tmp_path)}
+def home(home: dict[str, str], tmp_path: Path) -> dict[str, str]:
+    return home | {f"LLAMACHAT_{name}_DIR": str(tmp_path / name.lower()) for name in ("DATA", "CONFIG")}
 
 
 def doctor(home: dict[str, str], *arguments: str) -> tuple[int, list[dict[str, Any]]]:

@@ -1,7 +1,6 @@
 """The train door: from a chat to a model that learned from it, as a user types it, with the embedded model."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -16,24 +15,22 @@ from llamachat.errors import ConfigError, LlamaChatError
 COMMAND = [sys.executable, "-m", "llamachat"]
 
 
-def run(home: Path, *arguments: str, given: str = "") -> str:
-    kept = {name: os.environ[name] for name in ("PATH", "LANG", "PYTHONPATH") if name in os.environ}
-    env = {**kept, "HOME": str(home)}
-    done = subprocess.run([*COMMAND, *arguments], env=env, cwd=home, input=given, capture_output=True, text=True,
-                          check=False)  # fmt: skip
+def run(home: dict[str, str], *arguments: str, given: str = "") -> str:
+    done = subprocess.run([*COMMAND, *arguments], env=home, cwd=home["HOME"], input=given, capture_output=True,
+                          text=True, check=False)  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-def test_chat_prefer_export_train_chat(tmp_path: Path) -> None:
-    run(tmp_path, "--plain", given="What is 12 + 30?\n/retry no tools\nWhat is 5 * 9?\n/retry no tools\n/quit\n")
-    (session,) = json.loads(run(tmp_path, "sessions", "list", "--output", "json"))
-    run(tmp_path, "sessions", "export", session["id"], "--format", "dpo", "-o", "pairs.jsonl")
+def test_chat_prefer_export_train_chat(home: dict[str, str], tmp_path: Path) -> None:
+    run(home, "--plain", given="What is 12 + 30?\n/retry no tools\nWhat is 5 * 9?\n/retry no tools\n/quit\n")
+    (session,) = json.loads(run(home, "sessions", "list", "--output", "json"))
+    run(home, "sessions", "export", session["id"], "--format", "dpo", "-o", "pairs.jsonl")
     assert len((tmp_path / "pairs.jsonl").read_text().splitlines()) == 2
-    told = run(tmp_path, "train", "dpo", "pairs.jsonl", "-o", "my-model")
+    told = run(home, "train", "dpo", "pairs.jsonl", "-o", "my-model")
     assert "Learned from 2 pairs" in told
     assert open_checkpoint(tmp_path / "my-model").name == "my-model"
-    assert json.loads(run(tmp_path, "-m", "my-model", "-p", "Hello!", "--output", "json"))["messages"][-1]["content"]
+    assert json.loads(run(home, "-m", "my-model", "-p", "Hello!", "--output", "json"))["messages"][-1]["content"]
 
 
 def door(*words: str) -> str:

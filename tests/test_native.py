@@ -1,6 +1,9 @@
 """Steps in C++: what the Transformer computes, for every shape, kind of weights and number of threads."""
 
 import ctypes
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -160,6 +163,39 @@ def test_it_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert Build(source).wait() is not None
     assert both[0].file.stat().st_mtime_ns == made
     assert [file.suffix for file in both[0].file.parent.iterdir() if file.suffix != ".lock"] == [".so"]
+
+
+WANTS = """
+from llamachat.steps.compiler import Build, Path
+
+print(Build(Path("small.cpp")).file)
+open("begun").read()
+"""
+SLOW = """#!/bin/sh
+echo > begun; read word < go
+while [ "$1" != -o ]; do shift; done
+echo made > "$2"
+"""
+
+
+def test_it_is_made_although_the_program_ends_before(tmp_path: Path) -> None:
+    for pipe in ("begun", "go"):
+        os.mkfifo(tmp_path / pipe)
+    (tmp_path / "small.cpp").touch()
+    (tmp_path / "c++").write_text(SLOW)
+    (tmp_path / "c++").chmod(0o700)
+    own = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "LLAMACHAT_CACHE_DIR": str(tmp_path / "cache")}
+    alive, held = os.pipe()  # the compiler has the program's standard input: held until it ends
+    ended = subprocess.run([sys.executable, "-c", WANTS], env={**os.environ, **own}, cwd=tmp_path, stdin=held,
+                           capture_output=True, text=True)  # fmt: skip
+    os.close(held)
+    file = Path(ended.stdout.strip())
+    assert not file.exists()
+    (tmp_path / "go").write_text("")
+    assert os.read(alive, 1) == b""
+    os.close(alive)
+    assert file.read_text() == "made\n"
+    assert [other.suffix for other in file.parent.iterdir() if other != file] == [".lock"]
 
 
 def test_without_a_compiler_torch_does_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -364,7 +364,6 @@ KEY = {"key": "0" * 32}
          ["price must be a valid decimal, got \"much\""]),
         (scalars, {**MOMENT, **KEY, "day": "2024-01-01", "level": 3}, ["level must be one of 1, 2"]),
     ],
-    ids=str,
 )  # fmt: skip
 async def test_mistakes_are_told_in_one_line_per_argument(
     function: Callable[..., Any], given: dict[str, Any], lines: list[str]

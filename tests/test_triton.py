@@ -21,7 +21,7 @@ def test_the_interpreter_computes_what_torch_computes() -> None:
     """In a process of its own: Triton looks at the environment once, when it is imported."""
     tests = Path(__file__).parent
     environment = {**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": str(tests)}
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "interpreted_triton.py"]
+    command = [sys.executable, "-m", "pytest", "-n0", "-x", "-p", "no:cacheprovider", "interpreted_triton.py"]
     done = subprocess.run(command, cwd=tests, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"\[100%\]", done.stdout)

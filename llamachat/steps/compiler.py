@@ -23,6 +23,7 @@ SOURCE = Path(__file__).parent / "native.cpp"
 HEADERS = ("arithmetic.h", "team.h")
 FLAGS = ("-std=c++17", "-O3", "-march=native", "-shared", "-fPIC", "-pthread")
 COMPILERS = ("c++", "g++", "clang++")
+INSTALL = 'file=$1; shift; "$@" && mv -f "$0" "$file"'  # by a shell, which may outlive us: one answer takes less time
 PATIENCE = 300.0  # seconds for the compiler, and for another program that is at it
 
 
@@ -61,8 +62,8 @@ class Build:
             raise FileNotFoundError(f"there is no C++ compiler ({', '.join(COMPILERS)})")
         try:
             command = [found, *self._flags, "-o", str(fresh), str(self._source)]
-            subprocess.run(command, check=True, capture_output=True, text=True, timeout=PATIENCE)
-            fresh.replace(self.file)
+            both = ["/bin/sh", "-c", INSTALL, str(fresh), str(self.file), *command]
+            subprocess.run(both, check=True, capture_output=True, text=True, timeout=PATIENCE)
         finally:
             fresh.unlink(missing_ok=True)
 
