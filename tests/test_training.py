@@ -335,7 +335,7 @@ def test_a_grown_model_begins_as_the_smaller_one(
         trainer.step()
     trainer.save(tmp_path / "last.pt")
     write(learned, tmp_path / "tokenizer.model")
-    export(tmp_path / "last.pt", tmp_path, TINY)
+    export(tmp_path / "last.pt", tmp_path)
     small = open_checkpoint(tmp_path).load_model("cpu", torch.float32)
     grown = Trainer(replace(TINY, n_layers=TINY.n_layers + 2), trainer.recipe, tokenizer)
     grown.grow_from(tmp_path)

@@ -136,6 +136,7 @@ class Stream:
     def steps(self) -> Iterator[list[Batch]]:
         """Yield the batches of one optimiser step after another, from where the stream stands."""
         for batches in self._ahead() if self.workers else map(self.batches, count(self.pool)):
+            assert len(batches) >= self.micro, "the pools are smaller than a step"
             while self.at + self.micro <= len(batches):
                 self.at += self.micro
                 yield batches[self.at - self.micro : self.at]

@@ -5,7 +5,6 @@
 
 import argparse
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +15,12 @@ from llamachat.model import ModelConfig
 from llamachat.tokenizer import Tokenizer
 from llamachat.training.layout import config_json, foreign
 from llamachat.training.sample import NANO as DIALECT
-from llamachat.training.train import NANO
 
 
-def export(checkpoint: Path, out: Path, config: ModelConfig = NANO) -> dict[str, Any]:
+def export(checkpoint: Path, out: Path) -> dict[str, Any]:
     """Write weights and JSON files beside ``out``/tokenizer.model. Returns what the checkpoint says of its training."""
     state = torch.load(checkpoint, weights_only=True)
-    layers = {name.split(".")[1] for name in state["masters"] if name.startswith("layers.")}
-    config = replace(config, n_layers=len(layers))
+    config = ModelConfig(**state["config"])
     tokenizer = Tokenizer.from_file(out / "tokenizer.model")
     tensors = dict(foreign(state["masters"], config, torch.bfloat16))
     save_file(tensors, out / "model.safetensors", metadata={"format": "pt"})

@@ -10,7 +10,7 @@ import json
 import math
 import signal
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +90,10 @@ class Trainer:
         self.optimisers = Optimisers(self.masters, muon_lr=recipe.muon_lr, adam_lr=recipe.adam_lr)
         size = sum(p.numel() for p in self.model.parameters())
         self._helper = Helper(config, size, recipe.micro, recipe.budget) if helped else None
-        self.stream = Stream(tokenizer, recipe.seed, recipe.budget, recipe.micro, recipe.warm_pools, workers=workers)
+        size = 640 * max(1, recipe.budget * recipe.micro // 8192)  # dialogs of 175 ids on average: a dozen steps
+        self.stream = Stream(
+            tokenizer, recipe.seed, recipe.budget, recipe.micro, recipe.warm_pools, size=size, workers=workers
+        )
         self._steps = self.stream.steps()
         self.steps_done = self.tokens = 0
         self.seconds = 0.0
@@ -159,6 +162,7 @@ class Trainer:
         if place()[0]:
             return
         state: dict[str, Any] = {
+            "config": asdict(self.config),
             "masters": {name: p.detach() for name, p in self.masters.items()},
             "optimisers": self.optimisers.state_dict(),
             "stream": (self.stream.pool, self.stream.at),
