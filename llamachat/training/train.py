@@ -26,6 +26,9 @@ from llamachat.training.held_out import exact
 from llamachat.training.helper import Helper
 from llamachat.training.losses import summed_loss
 from llamachat.training.muon import Optimisers
+from llamachat.training.post.run import CURVE
+from llamachat.training.post.trainer import LOG
+from llamachat.training.post.watch import save_curve
 from llamachat.training.team import own_device, place, processes, summed
 
 NANO = ModelConfig(
@@ -249,6 +252,14 @@ def run(trainer: Trainer, out: Path, every_seconds: float = 600.0) -> None:
     trainer.save(out / "last.pt")
     if not stop:
         _log(out, step=trainer.steps_done, tokens=trainer.tokens, val=trainer.validate(60))
+    if not place()[0]:
+        draw(out)
+
+
+def draw(out: Path) -> None:
+    """The losses in ``out``/log.jsonl as loss.png."""
+    entries = [json.loads(line) for line in (out / LOG).read_text(encoding="utf-8").splitlines()]
+    save_curve([{"step": e["step"], "loss": e["loss"]} for e in entries if "loss" in e], out / CURVE, out.name)
 
 
 def _log(out: Path, **entry: Any) -> None:
@@ -256,7 +267,7 @@ def _log(out: Path, **entry: Any) -> None:
         return
     line = json.dumps(entry, default=str)
     print(line, flush=True)
-    with (out / "log.jsonl").open("a") as file:
+    with (out / LOG).open("a") as file:
         file.write(line + "\n")
 
 
