@@ -5,13 +5,14 @@ engine is imported, so a user may type, and send, while the model loads.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
 from textual import work
 from textual.app import App, ComposeResult, SystemCommand
-from textual.events import Key, Paste
+from textual.events import Event, Key, Paste
 from textual.message import Message
 from textual.screen import Screen
 
@@ -256,6 +257,12 @@ class LlamaChatApp(App[None]):
     def on_transcript_below(self, event: Transcript.Below) -> None:
         """Say that there is more below."""
         self.prompt.border_subtitle = f"↓ {event.lines:,} more lines" if event.lines else ""
+
+    async def on_event(self, event: Event) -> None:
+        """A key counts as typing wherever it goes: one on its way to a list must not answer a question."""
+        if isinstance(event, Key):
+            self.prompt.last_key = time.monotonic()
+        await super().on_event(event)
 
     def on_key(self, event: Key) -> None:
         """What is typed while a message has the focus belongs to the prompt."""

@@ -31,6 +31,7 @@ class ListFront:
         self.notes: list[str] = []
         self.pages: list[str] = []
         self.picked: list[list[Choice]] = []
+        self.cursors: list[str] = []
         self.turns: list[Turn] = []
         self.shown = 0
         self.prompt = self.copied = self.theme = self.opened = ""
@@ -62,6 +63,7 @@ class ListFront:
         self, title: str, choices: Sequence[Choice], chosen: str = "", preview: Callable[[str], None] | None = None
     ) -> str | None:
         self.picked.append(list(choices))
+        self.cursors.append(chosen)
         answer = self.answers.pop(0)
         return next((c.key for c in choices if answer is not None and (c.key == answer or answer in c.text)), None)
 

@@ -43,14 +43,16 @@ def make_app(
     store: Store | None = None,
     session: Session | None = None,
     workshop: Workshop | None = None,
+    choose: bool = False,
     **settings: Any,
 ) -> LlamaChatApp:
     """An app that talks to a ScriptedRuntime, or to what ``open_runtime`` opens."""
     runtime = ScriptedRuntime(script)
     chosen = Settings(PERSONAS["default"], PERSONAS, workshop.toolbox if workshop else Toolbox(tools), **settings)
     return LlamaChatApp(
-        open_runtime or (lambda _: runtime), chosen, "nano", store=store, session=session, workshop=workshop
-    )
+        open_runtime or (lambda _: runtime), chosen, "nano",
+        store=store, session=session, workshop=workshop, choose=choose,
+    )  # fmt: skip
 
 
 async def until(pilot: Pilot[None], happened: Callable[[], object], seconds: float = 10.0) -> None:

@@ -71,6 +71,15 @@ async def test_a_question_that_is_edited_is_asked_on_its_own_branch() -> None:
     ]  # fmt: skip
 
 
+async def test_a_call_is_named_in_lists_by_what_it_does() -> None:
+    script = [PAYS, reply("Done.")]
+    desk = Desk(script, tools=(PAY,), answers=[None] * 3, asked=[Answer("once")])
+    await desk.type("pay")
+    for command in ("/edit", "/tree", "/context"):
+        await desk.type(command)
+        assert any('→ pay: {"euros": 5}' in row.text for row in desk.front.picked[-1])
+
+
 async def test_a_reply_that_is_edited_just_stands_there() -> None:
     desk = Desk([reply("five")], answers=["four"])
     await desk.type("2+2?")
@@ -146,6 +155,16 @@ async def test_pinned_messages_survive_a_compaction_word_for_word() -> None:
     await desk.type("/context")
     await desk.type("/compact")
     assert desk.said == ["What was said before, in short:\nShort.", "remember 4711"]
+
+
+async def test_the_context_map_stays_where_one_is_and_the_system_prompt_stays() -> None:
+    desk = Desk([reply("one")], answers=["system prompt", "first", None])
+    await desk.type("first")
+    await desk.type("/context")
+    assert len(desk.front.picked) == 3
+    first = desk.chat.conversation.session.path[0]
+    assert desk.front.cursors == ["", "", first.id]
+    assert first.flag == "pin"
 
 
 async def test_what_is_dropped_is_not_shown_to_the_model_and_stays_in_the_tree() -> None:

@@ -121,7 +121,7 @@ async def test_p_tells_how_likely_each_was_and_a_number_goes_on_with_another():
         await pilot.press("p")
         await pilot.pause()
         assert told(app, "#odds") == "0.3% likely · 1 90% N · 2 <.1% ␛"
-        assert [colour(app, i) for i in (FIRST, SECOND, 0)] == ["magenta", "green", "bright_black"]
+        assert [colour(app, i) for i in (FIRST, SECOND, 0)] == ["blue", "green", "bright_black"]
         assert "a surprise" in told(app, "#legend")
         await pilot.press("3")  # there are two
         assert app.taken == []

@@ -127,6 +127,26 @@ async def test_a_question_waits_below_a_list_and_no_key_of_the_list_answers_it()
         await until(pilot, lambda: "Done." in shown(app))
 
 
+async def test_keys_typed_in_a_list_that_was_just_left_count_as_typing():
+    go = asyncio.Event()
+    app = make_app([[go, PAYS], DONE], tools=(PAY,))
+    async with app.run_test() as pilot:
+        await say(pilot, "pay, please")
+        await say(pilot, "/theme")
+        await until(pilot, lambda: isinstance(app.screen, Picker))
+        app.prompt.last_key = float("-inf")  # long ago
+        await pilot.press("n", "escape")
+        await until(pilot, lambda: not isinstance(app.screen, Picker))
+        typed = app.prompt.last_key
+        assert typed > 0
+        go.set()
+        asking = await question(app, pilot, quiet=False)
+        assert asking.last_key == typed
+        asking.last_key = float("-inf")
+        await pilot.press("escape")
+        await until(pilot, lambda: not app.conversation.busy)
+
+
 async def test_leaving_during_a_question_or_a_list_ends_everything():
     for command in ("", "/theme"):
         app = make_app([PAYS, DONE], tools=(PAY,))

@@ -7,7 +7,9 @@ from screen import PERSONAS, make_app, say, shown, status, until
 from textual.events import Paste
 
 import llamachat.messages as said
+from llamachat.chat.commands import COMMANDS
 from llamachat.testing import ScriptedRuntime
+from llamachat.tui import LlamaChatApp
 from llamachat.widgets.help import HelpScreen
 from llamachat.widgets.message import ReplyView, UserView
 
@@ -166,6 +168,22 @@ async def test_escape_closes_the_completions_and_keeps_the_text():
         await until(pilot, lambda: "There is no command /t." in shown(app))
 
 
+async def test_a_long_list_of_completions_tells_where_one_is():
+    app = make_app()
+    async with app.run_test(size=(80, 30)) as pilot:
+        await pilot.press("/", "down")
+        await until(pilot, lambda: "❯ /new" in completions(app))
+        assert f"2 of {len(COMMANDS)}" in completions(app)
+        await pilot.press("t", "h")
+        await until(pilot, lambda: "/theme" in completions(app))
+        assert " of " not in completions(app)
+
+
+def completions(app: LlamaChatApp) -> str:
+    rows = app.completion_list
+    return "\n".join(rows.render_line(y).text.rstrip() for y in range(rows.size.height)) if rows.display else ""
+
+
 async def test_completions_are_walked_by_up_and_down():
     app = make_app()
     async with app.run_test() as pilot:
@@ -184,10 +202,14 @@ async def test_new_lines_and_pastes_stay_in_one_message():
         assert app.dialog[1].text == "a\nb\nc\nd"
 
 
-async def test_help_opens_and_closes():
+async def test_help_opens_scrolls_and_closes():
     app = make_app()
-    async with app.run_test() as pilot:
+    async with app.run_test(size=(40, 10)) as pilot:
         await pilot.press("f1")
         assert isinstance(app.screen, HelpScreen)
+        await pilot.press("pagedown", "down")
+        await until(pilot, lambda: app.screen.query_one("#help").scroll_y > 1)
+        await pilot.press("end")
+        await until(pilot, lambda: app.screen.query_one("#help").is_vertical_scroll_end)
         await pilot.press("escape")
         assert not isinstance(app.screen, HelpScreen)

@@ -11,11 +11,12 @@ from textual.widget import Widget
 from textual.widgets import OptionList
 
 from llamachat.config import Config, UiConfig
-from llamachat.sessions import Store
+from llamachat.messages import Message
+from llamachat.sessions import Conditions, Store
 from llamachat.tui import LlamaChatApp
 from llamachat.widgets.entry import Entry
 from llamachat.widgets.help import HelpScreen
-from llamachat.widgets.picker import Picker
+from llamachat.widgets.picker import FRAME, Picker
 
 pytestmark = pytest.mark.usefixtures("own_folders")
 
@@ -146,6 +147,36 @@ async def test_sessions_are_left_and_found_again_by_keys():
     store.close()
 
 
+async def test_a_session_is_chosen_before_anything_is_said():
+    store = Store()
+    for title in ("llamas in peru", "alpacas"):
+        session = store.create("")
+        session.ask(Message("user", title), Conditions())
+        session.close()
+    app = make_app([HELLO], store=store, choose=True)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, Picker))
+        assert app.screen.query_one("#picker").region.height == 2 + FRAME  # no larger than its rows need
+        rows = app.screen.query_one(OptionList)
+        assert [str(rows.get_option_at_index(i).prompt).split("  ")[0] for i in (0, 1)] == ["alpacas", "llamas in peru"]
+        await pilot.press(*"peru", "enter")
+        await until(pilot, lambda: "llamas in peru" in shown(app))
+        await say(pilot, "hi")
+        await until(pilot, lambda: not app.conversation.busy and app.dialog[-1].text == "Hello.")
+        assert [info.messages for info in store.sessions()] == [3, 1]
+    store.close()
+
+
+async def test_nothing_is_lost_where_no_session_is_chosen():
+    store = Store()
+    app = make_app([HELLO], store=store, session=store.create(""), choose=True)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until(pilot, lambda: "There is no other session." in shown(app))
+        await say(pilot, "hi")
+        await until(pilot, lambda: len(app.dialog) == 3)
+    store.close()
+
+
 async def test_a_shell_runs_only_where_it_is_allowed():
     app = make_app()
     async with app.run_test(size=(100, 30)) as pilot:
@@ -236,9 +267,7 @@ async def test_everything_fits_every_size(size: tuple[int, int]):
                 await say(pilot, opening)
             else:
                 await pilot.press(opening)
-            await until(
-                pilot, lambda: (app.screen.is_modal and app.screen.focused) or isinstance(app.screen, HelpScreen)
-            )
+            await until(pilot, lambda: app.screen.is_modal and app.screen.focused)
             assert outside(app) == []
             await pilot.resize_terminal(*size[::-1])
             await pilot.resize_terminal(*size)

@@ -114,7 +114,7 @@ async def undo(chat: Chat, _: str) -> None:
 async def tree(chat: Chat, _: str) -> None:
     """All branches; choosing a message goes to the end of its branch."""
     session = chat.conversation.session
-    rows = [_row(row) for row in session.tree.walk() if row.node.message.role in ("user", "assistant")]
+    rows = [_row(chat, row) for row in session.tree.walk() if row.node.message.role in ("user", "assistant")]
     if not rows:
         raise ConfigError("Nothing was said yet.", "Ask something first.")
     chat.conversation.free()
@@ -123,10 +123,10 @@ async def tree(chat: Chat, _: str) -> None:
         chat.front.show_dialog()
 
 
-def _row(row: Row) -> Choice:
+def _row(chat: Chat, row: Row) -> Choice:
     place = f"‹{row.index}/{row.count}› " if row.count > 1 else ""
     name = f"[{row.node.name}] " if row.node.name else ""
-    text = short(row.node.message.text or "(a call)", 80)
+    text = chat.glance(row.node, 80)
     return Choice(row.node.id, f"{'  ' * row.depth}{place}{name}{text}", row.node.message.role)
 
 
@@ -174,9 +174,7 @@ async def _chosen(chat: Chat, number: str, title: str) -> Node | None:
         if not number.isdigit() or not 1 <= int(number) <= len(said):
             raise ConfigError(f"There is no message {number!r}.", f"Choose a number from 1 to {len(said)}.")
         return said[int(number) - 1]
-    rows = [
-        Choice(node.id, short(node.message.text, 80), f"{i} · {node.message.role}") for i, node in enumerate(said, 1)
-    ]
+    rows = [Choice(node.id, chat.glance(node, 80), f"{i} · {node.message.role}") for i, node in enumerate(said, 1)]
     if not rows:
         raise ConfigError("Nothing was said yet.", "Ask something first.")
     key = await chat.front.pick(title, rows, chosen=rows[-1].key)

@@ -1,5 +1,6 @@
 """A chat: the conversation, where sessions are kept, and the screen in front. What the verbs act on."""
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -36,6 +37,16 @@ class Chat:
         gone = session.tree.dropped(session.head)
         return [node for node in session.path if node.id not in gone]
 
+    def glance(self, node: Node, length: int) -> str:
+        """A message in a line of at most ``length`` characters: its words, or what it calls."""
+        toolbox = self.conversation.settings.toolbox
+        calls = []
+        for call in node.message.tool_calls:
+            tool, code = toolbox.find(call.name), call.arguments.get("code")
+            said = code if isinstance(code, str) else json.dumps(dict(call.arguments), ensure_ascii=False)
+            calls.append(f"→ {tool.name if tool else call.name}: {said}")
+        return short(node.message.text.strip() or " ".join(calls) or "(nothing)", length)
+
     async def approve(self, call: ToolCall) -> str | None:
         """None lets ``call`` run; a string is why it doesn't."""
         return await self.permissions.decide(call, self.conversation.settings.toolbox.find(call.name))
@@ -65,7 +76,7 @@ class Chat:
         """The arguments that commands may have now, as whole lines by command."""
         settings = self.conversation.settings
         tools = {"on": [n for n in settings.toolbox.names if n not in settings.tools_on], "off": [*settings.tools_on]}
-        numbers = [(str(i), short(node.message.text, 40)) for i, node in enumerate(self.said, 1)]
+        numbers = [(str(i), self.glance(node, 40)) for i, node in enumerate(self.said, 1)]
         return {
             "persona": [Completion(f"/persona {name}", p.description) for name, p in settings.personas.items()],
             "tools": [Completion(f"/tools {way} {name}") for way, names in tools.items() for name in names],

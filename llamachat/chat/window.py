@@ -2,7 +2,7 @@
 
 from llamachat.chat.chat import Chat
 from llamachat.chat.front import Choice
-from llamachat.sessions import Flag, Node, short
+from llamachat.sessions import Flag, Node
 
 BAR = 20  # cells of the bar of a message that fills the window
 _NEXT: dict[Flag, Flag] = {"": "pin", "pin": "drop", "drop": ""}
@@ -12,6 +12,7 @@ _SAID = {"": "", "pin": "pinned: compaction keeps it", "drop": "dropped: the mod
 async def context(chat: Chat, _: str) -> None:
     """The context map; choosing a message pins it, then drops it, then neither."""
     conversation = chat.conversation
+    key: str | None = ""
     while True:
         shares, window = conversation.shares(), conversation.engine().context
         used = sum(share.tokens for share in shares) + 1
@@ -21,15 +22,15 @@ async def context(chat: Chat, _: str) -> None:
         for share in shares:
             node = nodes[share.message - opening] if share.message >= opening else None
             bar = "█" * max(1, round(BAR * share.tokens / window))
-            text = short(node.message.text or "(a call)", 50) if node else "system prompt and tools"
+            text = chat.glance(node, 50) if node else "system prompt and tools"
             rows.append(Choice(node.id if node else "", f"{share.tokens:>6,}  {bar} {share.role}: {text}", _flag(node)))
-        rows += [
-            Choice(n.id, f"     –  {n.message.role}: {short(n.message.text, 50)}", _flag(n)) for n in _dropped(chat)
-        ]
+        rows += [Choice(n.id, f"     –  {n.message.role}: {chat.glance(n, 50)}", _flag(n)) for n in _dropped(chat)]
         title = f"Context: {used:,} of {window:,} tokens ({used / window:.0%}). Enter pins, drops, releases."
-        key = await chat.front.pick(title, rows)
-        if not key:
+        key = await chat.front.pick(title, rows, chosen=key)
+        if key is None:
             return
+        if not key:  # the system prompt stays
+            continue
         node = conversation.session.tree.nodes[key]
         conversation.session.flag(key, _NEXT[node.flag])
         chat.front.show_dialog()

@@ -41,9 +41,12 @@ class CompletionList(LineView, can_focus=False):
         start = max(0, min(self._chosen - rows // 2, len(self._completions) - rows))
         shown = self._completions[start : start + rows]
         column = max((len(visible(completion.shown)) for completion in shown), default=0) + 2
-        return [
+        lines = [
             self._row(completion, column, width, look, start + i == self._chosen) for i, completion in enumerate(shown)
         ]
+        if rows == ROWS < len(self._completions):
+            lines.append(Text(f"  {self._chosen + 1} of {len(self._completions)} · ↑↓", look.muted, end=""))
+        return lines
 
     @staticmethod
     def _row(completion: Completion, column: int, width: int, look: Look, chosen: bool) -> Text:

@@ -47,6 +47,8 @@ class HelpView(LineView, can_focus=False):
 class HelpScreen(ModalScreen[None]):
     """Commands and keys, until a key closes it."""
 
+    AUTO_FOCUS = "#help"  # so that the keys scroll it
+
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,f1,q,enter", "dismiss", "Close", id="help.close")]
 
     def __init__(self, keys: Iterable[tuple[str, Iterable[BindingType]]]) -> None:

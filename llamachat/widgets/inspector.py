@@ -35,7 +35,7 @@ _COLOURS = {
     "written": "blue",
     "generated": "green",
 }
-_SURPRISE = ((0.5, "green"), (0.1, "yellow"), (0.01, "bright_red"), (0.0, "magenta"))
+_SURPRISE = ((0.5, "green"), (0.1, "yellow"), (0.01, "bright_red"), (0.0, "blue"))
 """The least share of a step, and its colour."""
 _LEGEND = Text(" ").join(Text(f" {source} ", f"{colour} reverse") for source, colour in _COLOURS.items())
 _LIKELY_LEGEND = Text(" ").join(

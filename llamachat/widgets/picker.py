@@ -17,6 +17,7 @@ from llamachat.chat.front import Choice
 from llamachat.visible import visible
 from llamachat.widgets.look import plain_title
 
+FRAME = 3  # rows of a picker that are no choices: its border, and the filter
 SETTLE = 0.1  # seconds without a key before a preview is made: a theme restyles everything
 
 
@@ -53,6 +54,7 @@ class Picker(ModalScreen[str | None]):
         """A filter above a list."""
         with Vertical(id="picker") as box:
             box.border_title = plain_title(self._title)
+            box.styles.max_height = len(self._choices) + FRAME
             yield Input(self._written, placeholder="type to filter", id="filter")
             yield OptionList(id="choices", markup=False)
 

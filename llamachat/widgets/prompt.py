@@ -1,6 +1,5 @@
 """Prompt: where the user writes. Knows editing, history and completion; knows no dialog and no App."""
 
-import time
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
@@ -57,7 +56,7 @@ class Prompt(TextArea):
         self.waiting = False
         """Whether messages wait that an empty prompt can take back."""
         self.last_key = 0.0
-        """When the user typed last, in seconds of time.monotonic()."""
+        """When the user typed last, here or elsewhere, in seconds of time.monotonic()."""
         self.match_cursor_bracket = False
         self._past = history
         self._completer = completer
@@ -75,7 +74,6 @@ class Prompt(TextArea):
 
     async def _on_key(self, event: Key) -> None:
         """Enter sends, where TextArea would break the line; escape closes the completions first."""
-        self.last_key = time.monotonic()
         if event.key == "enter":
             event.prevent_default().stop()
             self.submit()
