@@ -361,7 +361,7 @@ class LlamaChatApp(App[None]):
         self.waiting_list.show(tuple(turns.queue), why)
         self.prompt.waiting = bool(turns.queue)
         self.prompt.show_title(self.attaching.title(self.chat.attached))
-        names, model = settings.tools_on, turns.model_name
+        names, model = () if self.conversation.bare else settings.tools_on, turns.model_name
         self.status_line.status = Status(
             settings.persona.name, model, names, activity, shown, late.walls if late else ""
         )

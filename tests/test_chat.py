@@ -61,6 +61,16 @@ async def test_retry_without_tools_offers_none() -> None:
     assert "pay" not in bare
 
 
+async def test_one_message_is_answered_without_tools_and_the_next_with_them() -> None:
+    desk = Desk([reply("one"), reply("two")], tools=(PAY,))
+    await desk.type("/tools off once")
+    await desk.type("hi")
+    await desk.type("and now?")
+    bare, offered = (desk.runtime.tokenizer.decode(prompt) for prompt in desk.runtime.prompts)
+    assert "pay" not in bare
+    assert "pay" in offered
+
+
 async def test_a_question_that_is_edited_is_asked_on_its_own_branch() -> None:
     desk = Desk([reply("four"), reply("six")], answers=["3+3?"])
     await desk.type("2+2?")

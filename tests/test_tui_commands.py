@@ -1,14 +1,17 @@
 """Commands, keys, history and copying, key by key."""
 
 import asyncio
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
-from screen import PERSONAS, make_app, say, shown, status, until
+from screen import PERSONAS, PYTHON, make_app, say, shown, status, until
 from textual.events import Paste
 
 import llamachat.messages as said
 from llamachat.chat.commands import COMMANDS
 from llamachat.testing import ScriptedRuntime
+from llamachat.tools import Tool, ToolOutput
 from llamachat.tui import LlamaChatApp
 from llamachat.widgets.help import HelpScreen
 from llamachat.widgets.message import ReplyView, UserView
@@ -166,6 +169,18 @@ async def test_escape_closes_the_completions_and_keeps_the_text():
         assert not app.completion_list.display
         await pilot.press("enter")
         await until(pilot, lambda: "There is no command /t." in shown(app))
+
+
+async def test_what_is_a_whole_command_already_is_sent_as_it_stands():
+    async def run(arguments: Mapping[str, Any]) -> ToolOutput:
+        return ToolOutput("ran")
+
+    app = make_app(tools=(PYTHON, Tool("hammer", "Hits.", {"type": "object", "properties": {}}, run)))
+    async with app.run_test(size=(80, 30)) as pilot:
+        await pilot.press(*"/tools off", "enter")
+        await until(pilot, lambda: "no tools" in status(app))
+        await pilot.press(*"/tools on ham", "enter")
+        await until(pilot, lambda: app.settings.tools_on == ("hammer",))
 
 
 async def test_a_long_list_of_completions_tells_where_one_is():

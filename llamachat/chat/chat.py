@@ -79,7 +79,12 @@ class Chat:
         numbers = [(str(i), self.glance(node, 40)) for i, node in enumerate(self.said, 1)]
         return {
             "persona": [Completion(f"/persona {name}", p.description) for name, p in settings.personas.items()],
-            "tools": [Completion(f"/tools {way} {name}") for way, names in tools.items() for name in names],
+            "tools": [
+                Completion("/tools off", "all of them"),
+                Completion("/tools off once", "for the next message"),
+                Completion("/tools on", "all of them"),
+                *(Completion(f"/tools {way} {name}") for way, names in tools.items() for name in names),
+            ],
             "copy": [Completion("/copy code", "the last code block")],
             "retry": [Completion("/retry no tools", "answer without tools")],
             "edit": [Completion(f"/edit {number}", text) for number, text in reversed(numbers)],

@@ -37,7 +37,7 @@ COMMANDS = (
     Command("likely", "how likely each token of the last reply was; take another one"),
     Command("system", "show or set the system prompt", "[TEXT]"),
     Command("persona", "show or change who answers", "[NAME]"),
-    Command("tools", "list the tools, switch some on or off", "[on|off NAME …]"),
+    Command("tools", "list the tools, switch some on or off; off once: for the next message", "[on|off NAME …]"),
     Command("model", "show the model or open another checkpoint", "[PATH]"),
     Command("search", "search all sessions", "WORDS"),
     Command("export", "write the session to a file: .md or .json", "PATH"),

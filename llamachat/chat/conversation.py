@@ -58,6 +58,8 @@ class Conversation:
         self.stop: asyncio.Event | None = None
         """There while a turn runs; setting it ends the turn."""
         self.last: TurnEnd | None = None
+        self.bare = False
+        """Whether the next message is answered without tools, and no other."""
         self.cached = 0
         """Ids of the latest prompt that were not read again."""
 
@@ -137,7 +139,8 @@ class Conversation:
         for attachment in attached:
             if self.place:
                 self.place(attachment.path)
-        in_python = any(tool.name == "python" for tool in self.settings.toolbox.active)
+        toolbox, self.bare = self.settings.toolbox.only(()) if self.bare else self.settings.toolbox, False
+        in_python = any(tool.name == "python" for tool in toolbox.active)
         # A compact dialect is that of a small model, which looks into files with python and is confused by two sights.
         shown = () if in_python and self.runtime and self.runtime.dialect.compact else attached
         message = Message("user", text, context=context_of(shown, in_python))
@@ -145,7 +148,7 @@ class Conversation:
         before = self.session.head
         asked = self.session.ask(message, self.conditions, files)
         self.stop = asyncio.Event()
-        return self._or_back(self._turn(self.settings.toolbox), asked.id, before)
+        return self._or_back(self._turn(toolbox), asked.id, before)
 
     def retry(self, id: str | None = None, *, tools: bool = True) -> Turn:
         """The head is at the question of message ``id`` (default: the last) at once; the turn answers it once more, and

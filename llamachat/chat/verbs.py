@@ -149,8 +149,12 @@ async def persona(chat: Chat, name: str) -> None:
 
 
 async def tools(chat: Chat, argument: str) -> None:
-    """List the tools, with what holds for each; switch some."""
+    """List the tools, with what holds for each; switch some, or all for one message."""
     conversation = chat.conversation
+    if argument.split() == ["off", "once"]:
+        conversation.bare = True
+        chat.front.note("The next message is answered without tools.")
+        return
     if argument:
         conversation.settings = conversation.settings.with_tools(argument)
     rows = [

@@ -12,7 +12,7 @@ _SAID = {"": "", "pin": "pinned: compaction keeps it", "drop": "dropped: the mod
 async def context(chat: Chat, _: str) -> None:
     """The context map; choosing a message pins it, then drops it, then neither."""
     conversation = chat.conversation
-    key: str | None = ""
+    cursor = ""
     while True:
         shares, window = conversation.shares(), conversation.engine().context
         used = sum(share.tokens for share in shares) + 1
@@ -26,10 +26,10 @@ async def context(chat: Chat, _: str) -> None:
             rows.append(Choice(node.id if node else "", f"{share.tokens:>6,}  {bar} {share.role}: {text}", _flag(node)))
         rows += [Choice(n.id, f"     –  {n.message.role}: {chat.glance(n, 50)}", _flag(n)) for n in _dropped(chat)]
         title = f"Context: {used:,} of {window:,} tokens ({used / window:.0%}). Enter pins, drops, releases."
-        key = await chat.front.pick(title, rows, chosen=key)
+        key = await chat.front.pick(title, rows, chosen=cursor)
         if key is None:
             return
-        if not key:  # the system prompt stays
+        if not (cursor := key):  # the system prompt stays
             continue
         node = conversation.session.tree.nodes[key]
         conversation.session.flag(key, _NEXT[node.flag])
