@@ -60,6 +60,10 @@ class Runtime(Protocol):
         """How the model's makers want it sampled."""
 
     @property
+    def notice(self) -> str:
+        """What the user should know about this engine, in a sentence; mostly nothing."""
+
+    @property
     def stats(self) -> GenerationStats:
         """Of the latest ``generate``."""
 

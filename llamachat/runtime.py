@@ -46,7 +46,8 @@ class LlamaRuntime:
 
     ``context`` is the longest prompt plus reply, in tokens. ``live_ids`` are the ids whose keys and values are in the
     cache: the next prompt is read only from where it departs from them, or from what is
-    ``parked`` in RAM or on disk. ``stats`` tells of the latest generation.
+    ``parked`` in RAM or on disk. ``stats`` tells of the latest generation. ``notice`` is a sentence for the user if this
+    is slower than it should be.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class LlamaRuntime:
         self.live_ids: list[int] = []
         kind = model.tok_embeddings.weight.dtype
         self.parked = Tiers(budgets, lambda: fingerprint(model.state_dict(), model.config, kind))
-        self._model = fast(model, threads)
+        self._model, self.notice = fast(model, threads)
         self._weight = model.tok_embeddings.weight
         self._cache: KVCache | None = None
         self.lookup: Drafter = PromptLookup()  # who guesses

@@ -33,6 +33,7 @@ class ScriptedRuntime:
     """
 
     name = "scripted"
+    notice = ""
 
     def __init__(
         self,

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import platform
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,15 @@ os.environ["OMP_NUM_THREADS"] = "1"  # torch's; every core has a worker already
 
 settings.register_profile("same every time", derandomize=True, deadline=None)
 settings.load_profile("same every time")
+
+TRITON = (platform.system(), platform.machine()) == ("Linux", "x86_64")  # the only machines that it is made for
+collect_ignore = [] if TRITON else ["test_triton.py"]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what was not tested."""
+    if not TRITON:
+        terminalreporter.write_line("NOT TESTED HERE: the GPU's kernels, which need Triton, so Linux on x86-64.")
 
 
 SLOW_TO_MAKE = {name: cache_dir() / name for name in ("native", "matplotlib")}

@@ -13,6 +13,7 @@ from triton.runtime import interpreter
 
 from llamachat.model import KVCache, ModelConfig, RopeScaling, Transformer, rope_table
 from llamachat.quantise import QuantisedLinear, quantise
+from llamachat.steps import on_gpu
 from llamachat.steps.triton.matrices import fits
 from llamachat.steps.triton.sampling import sampling as kernel
 from llamachat.steps.triton.triton_steps import TritonSteps, Unsuited
@@ -105,8 +106,16 @@ def test_kernels_that_compute_something_else_are_not_used() -> None:
     steps = TritonSteps(model)
     steps.try_out()
     steps._kernels.layers[0] = replace(steps._kernels.layers[0], ffn_norm=-model.layers[0].ffn_norm.weight)
-    with pytest.raises(Unsuited):
+    with pytest.raises(Unsuited, match="compute something else"):
         steps.try_out()
+
+
+def test_the_user_is_told_when_torch_goes_on_by_itself() -> None:
+    model = model_of("whole").float()
+    steps, notice = on_gpu(model)
+    assert steps is model
+    assert notice.startswith("Replies come slower")
+    assert notice.endswith("our kernels don't fit the model's shape.")
 
 
 def test_prompts_and_branches_are_left_to_the_model() -> None:

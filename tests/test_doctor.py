@@ -1,5 +1,6 @@
 """The doctor, as a real process: what it finds where all is well, and where something is wrong."""
 
+import io
 import json
 import subprocess
 import sys
@@ -8,10 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from front import PERSONAS
 from saying import CONDITIONS, reply, user
 
-from llamachat.sessions import Store
+from llamachat import runtime
+from llamachat.chat.settings import Settings
+from llamachat.doors import doctor as doctors
+from llamachat.paths import bundled_model
+from llamachat.plain import Talk, one_shot
+from llamachat.sessions import Store, unsaved
 from llamachat.sessions.health import health
+from llamachat.testing import ScriptedRuntime
+from llamachat.tools import Toolbox
 
 
 @pytest.fixture
@@ -74,6 +83,21 @@ def test_what_is_wrong_has_a_hint_and_the_exit_code_says_so(home: dict[str, str]
     assert (found["MCP server here"], found["MCP server gone"]) == ("ok", "note")
     assert all(check["hint"] for check in checks if check["state"] != "ok")
     assert "line 2" in next(check["detail"] for check in checks if check["name"] == "settings")
+
+
+def test_a_model_that_is_slower_than_it_should_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "fast", lambda model, threads: (model, "Replies come slower: no kernels."))
+    well, slow = doctors._model(bundled_model())
+    assert (well.state, slow.state, slow.detail) == ("ok", "note", "Replies come slower: no kernels.")
+    assert slow.hint
+
+
+async def test_the_same_is_told_beside_an_answer(capsys: pytest.CaptureFixture[str]) -> None:
+    slow = ScriptedRuntime(["It is 4.<|eot_id|>"])
+    slow.notice = "Replies come slower than they could."
+    talk = Talk(slow, Settings(PERSONAS["default"], PERSONAS, Toolbox(())), unsaved(), source=io.StringIO())
+    assert await one_shot(talk, "2 + 2?", "text") == 0
+    assert capsys.readouterr() == ("It is 4.\n", "Replies come slower than they could.\n")
 
 
 def test_a_broken_server_file_is_found(home: dict[str, str], tmp_path: Path) -> None:

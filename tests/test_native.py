@@ -117,8 +117,9 @@ def test_neither_threads_nor_company_change_a_bit(dtype: torch.dtype) -> None:
 
 def test_branches_and_what_does_not_fit_are_for_torch() -> None:
     model, cache = random_model(), KVCache(ModelConfig(96, 3, 6, 2, 200, 512), 8, device="cpu", dtype=torch.float32)
-    steps = fast(model, 1)
+    steps, notice = fast(model, 1)
     assert isinstance(steps, NativeSteps)
+    assert notice == ""
     steps.hidden(torch.tensor([[1, 2, 3, 4]]), cache)
     branches = Branches.behind(4, [1, 2], torch.device("cpu"))
     found = steps.hidden(torch.tensor([[5, 6, 7]]), cache, branches)[0]

@@ -166,7 +166,7 @@ async def test_another_model_takes_over_and_a_broken_one_does_not():
             raise CheckpointError(f"There is nothing in {path}.", "Give a folder.")
         return runtimes[path]
 
-    runtimes["other"].name = "other"
+    runtimes["other"].name, runtimes["other"].notice = "other", "Replies come slower than they could."
     app = make_app(open_runtime=open_one)
     async with app.run_test() as pilot:
         await say(pilot, "hi")
@@ -176,6 +176,7 @@ async def test_another_model_takes_over_and_a_broken_one_does_not():
         assert app.dialog[2].token_ids
         await say(pilot, "/model other")
         await until(pilot, lambda: "The model is now" in shown(app))
+        assert "Replies come slower than they could." in shown(app)
         assert app.conversation.dialog[2].token_ids is None
         await say(pilot, "again")
         await until(pilot, lambda: "Ahoy." in shown(app))

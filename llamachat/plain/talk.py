@@ -69,6 +69,7 @@ class Talk:
 
     async def open(self) -> None:
         """Start the MCP servers, if tools are wanted; what fails is told."""
+        self._heed()
         if self._workshop is None or self._backstage is None:
             return
         for notice in self._workshop.notices:
@@ -79,6 +80,10 @@ class Talk:
             await self._backstage.connect()
         except ConfigError as error:
             self.front.say(error)
+
+    def _heed(self) -> None:
+        if self.conversation.runtime and self.conversation.runtime.notice:
+            self.front.note(self.conversation.runtime.notice)
 
     async def close(self) -> None:
         """End the tools and servers, and write what is left to write."""
@@ -165,6 +170,7 @@ class Talk:
             raise ConfigError("Another model can't be opened here.", "Start llamachat with -m PATH.")
         self.conversation.runtime = await in_thread(partial(self._open_runtime, path))
         self.front.note(f"The model is now {self.conversation.runtime.name}.")
+        self._heed()
 
     # ── asking ───────────────────────────────────────────────────────────────────────────────────────────────────────
 

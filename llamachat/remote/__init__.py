@@ -59,6 +59,8 @@ class _Said:
 class RemoteRuntime:
     """Speaks with one server. ``context`` is what the server has; ``stats`` tells of the latest generation."""
 
+    notice = ""
+
     def __init__(
         self,
         address: Address,

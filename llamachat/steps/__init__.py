@@ -9,6 +9,8 @@ from torch import Tensor
 from llamachat.model import Branches, KVCache, ModelConfig, Transformer
 from llamachat.sampling import SamplingParams
 
+SLOW = "Replies come slower than this GPU could give them, by plain torch: {}."
+
 
 class Steps(Protocol):
     """Ids to hidden states to logits, and keys and values into the cache: a Transformer, or what stands in for it.
@@ -66,26 +68,27 @@ class Head(Protocol):
     def __call__(self, hidden: Tensor, /) -> Tensor: ...
 
 
-def fast(model: Transformer, threads: int | None = None) -> Steps:
+def fast(model: Transformer, threads: int | None = None) -> tuple[Steps, str]:
     """The fastest way to take the steps of ``model`` where its weights are; on the CPU with so many ``threads``, or as
-    many as turn out best."""
+    many as turn out best. And a sentence for the user where that is slower than it should be."""
     if type(model) is not Transformer:  # a share of one: its layers talk to other processes
-        return model
+        return model, ""
     if model.norm.weight.device.type == "cpu":
         from llamachat.steps.native import NativeSteps, supports
 
         if supports(model):
-            return NativeSteps(model, threads)
-    return on_gpu(model) if model.norm.weight.is_cuda else model
+            return NativeSteps(model, threads), ""
+    return on_gpu(model) if model.norm.weight.is_cuda else (model, "")
 
 
-def on_gpu(model: Transformer) -> Steps:
-    """Our kernels, where there is Triton with a compiler and the model's shape suits them; else the model itself."""
+def on_gpu(model: Transformer) -> tuple[Steps, str]:
+    """Our kernels, where there is Triton with a compiler and the model's shape suits them; else the model itself, and
+    why."""
     if find_spec("triton") is None:
-        return model
+        return model, SLOW.format("Triton is not installed")
     from llamachat.steps.triton.triton_steps import Unsuited, triton_steps
 
     try:
-        return triton_steps(model)
-    except Unsuited:
-        return model
+        return triton_steps(model), ""
+    except Unsuited as error:
+        return model, SLOW.format(error)

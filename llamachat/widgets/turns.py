@@ -69,6 +69,8 @@ class Turns:
         """Speak with ``runtime`` from now on."""
         if self._chat.conversation.runtime:
             self._chat.front.note(f"The model is now {runtime.name}.")
+        if runtime.notice:
+            self._chat.front.note(runtime.notice)
         self._opened, self._chat.conversation.runtime, self.model_name = None, runtime, runtime.name
 
     @property

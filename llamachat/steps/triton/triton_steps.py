@@ -20,10 +20,11 @@ from llamachat.steps.triton.matrices import Matrix, fits, head_of, layers_of, tu
 from llamachat.steps.triton.recording import Ring, Ticket, record
 
 OFF = 0.25  # of the length of what the model computes; rounding stays below 0.06 in the tests
+WRONG = "our kernels compute something else here than torch does"
 
 
 class Unsuited(Exception):
-    """The kernels can't run this model here."""
+    """The kernels can't run this model here, and why."""
 
 
 def triton_steps(model: Transformer) -> "TritonSteps":
@@ -32,18 +33,20 @@ def triton_steps(model: Transformer) -> "TritonSteps":
     the model does."""
     weight = model.tok_embeddings.weight
     needed = (8, 9) if any(tensor.dtype == torch.float8_e4m3fn for tensor in model.buffers()) else (8, 0)
-    if not fits(model) or torch.cuda.get_device_capability(weight.device) < needed:
-        raise Unsuited
+    if not fits(model):
+        raise Unsuited("our kernels don't fit the model's shape")
+    if torch.cuda.get_device_capability(weight.device) < needed:
+        raise Unsuited("our kernels need a newer GPU")
     try:
         steps = TritonSteps(model)
         with torch.no_grad():
             steps.try_out()
     except (OSError, subprocess.CalledProcessError, triton.CompilationError) as error:
-        raise Unsuited from error
+        raise Unsuited("our kernels could not be compiled") from error
     except RuntimeError as error:
         if "compiler" not in str(error):
             raise
-        raise Unsuited from error
+        raise Unsuited("Triton finds no C compiler") from error
     return steps
 
 
@@ -105,7 +108,7 @@ class TritonSteps:
         chosen += self.verify(ids[0, 18:].tolist(), 18)
         agree(state.logits[:2], self.output(self._model.hidden(ids[:, 18:], theirs)[0]))
         if chosen[1:] != state.logits[:2].argmax(1).tolist():
-            raise Unsuited
+            raise Unsuited(WRONG)
         self._recorded.clear()
         self._cache = None
 
@@ -214,4 +217,4 @@ def agree(ours: Tensor, models: Tensor) -> None:
     """Raises Unsuited if ``ours`` is not what the model computes, but for rounding."""
     exact = models.float()
     if not (ours.float() - exact).norm() <= OFF * exact.norm():  # so written, NaN is not agreement
-        raise Unsuited
+        raise Unsuited(WRONG)

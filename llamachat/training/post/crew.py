@@ -71,6 +71,8 @@ class Request:
 class Branch:
     """The engine of one dialog, as ``agent.Runtime`` asks. The ids of a generation come when it is complete."""
 
+    notice = ""
+
     def __init__(self, crew: "Crew", number: int, seed: str) -> None:
         self.tokenizer, self.dialect, self.name = crew.tokenizer, crew.dialect, crew.name
         self.context, self.sampling = crew.context, crew.sampling
