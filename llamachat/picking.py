@@ -22,21 +22,17 @@ class Picker:
         self.refused = 0
         self.released = False
         self._constraint = constraint
-        self._generator = torch.Generator()  # on the CPU for every device, so that a seed means the same everywhere
-        self._generator.seed() if sampling.seed is None else self._generator.manual_seed(sampling.seed)
+        self.generator = torch.Generator()  # on the CPU for every device, so that a seed means the same everywhere
+        self.generator.seed() if sampling.seed is None else self.generator.manual_seed(sampling.seed)
 
     @property
     def plain(self) -> bool:
         """Whether nothing but the filters is asked for: then a device may choose by itself."""
         return self._constraint is None and not self.sampling.logprobs
 
-    def seed(self) -> int:
-        """A seed for whoever goes on in its place; the same in every generation with the same seed."""
-        return int(torch.randint(2**31 - 1, (), generator=self._generator))
-
     def pick(self, logits: Tensor) -> int:
         """The next id from ``logits`` (V)."""
-        token_id = choose(logits, self.sampling, self._generator)
+        token_id = choose(logits, self.sampling, self.generator)
         if self._constraint is not None:
             if not self._constraint.allows(token_id):
                 token_id = self._again(logits.clone(), token_id, self._constraint)
@@ -51,14 +47,14 @@ class Picker:
             logits[refused] = -torch.inf
             if logits.max() == -torch.inf:
                 break
-            refused = choose(logits, self.sampling, self._generator)
+            refused = choose(logits, self.sampling, self.generator)
             if constraint.replaces(refused):
                 return refused
         allowed = list(constraint.replacements())
         mask = torch.full_like(logits, -torch.inf)
         mask[allowed] = logits[allowed]
         if mask.max() > -torch.inf:
-            return choose(mask, self.sampling, self._generator)
+            return choose(mask, self.sampling, self.generator)
         self.released = True
         constraint.release()
         return wanted

@@ -46,8 +46,8 @@ class LlamaRuntime:
 
     ``context`` is the longest prompt plus reply, in tokens. ``live_ids`` are the ids whose keys and values are in the
     cache: the next prompt is read only from where it departs from them, or from what is
-    ``parked`` in RAM or on disk. ``stats`` tells of the latest generation. ``notice`` is a sentence for the user if this
-    is slower than it should be.
+    ``parked`` in RAM or on disk. ``stats`` tells of the latest generation. ``notice`` is a sentence for the user where
+    this is slower than it should be.
     """
 
     def __init__(
@@ -290,10 +290,10 @@ class LlamaRuntime:
         if hidden is None:
             return
         generated, lookup = 0, self.lookup
-        if isinstance(self._model, Decoder) and self._cache and picker.plain:
+        if isinstance(self._model, Decoder) and self._model.ready and self._cache and picker.plain:
             token_id = picker.pick(self._logits(hidden)[0])
             yield token_id  # not later: the first id is waited for
-            self._model.begin(self._cache, picker.sampling, picker.seed())
+            self._model.begin(self._cache, picker.sampling, picker.generator)
             lookup.follow([*prompt, token_id])
             ahead = lookup if self.speculative else None
             for following in decode(self._model, token_id, len(prompt), longest - 1, ahead):

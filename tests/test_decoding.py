@@ -17,7 +17,7 @@ from llamachat.steps.decoding import decode
 class Device:
     """A decoder whose ids follow from the one before and the position; it checks what it is asked."""
 
-    rows = 4
+    ready, rows = True, 4
 
     def __init__(self, period: int) -> None:
         self.period = period
@@ -28,7 +28,10 @@ class Device:
     def next(self, token_id: int, position: int) -> int:
         return (token_id * 7 + position % self.period) % 50
 
-    def begin(self, cache: KVCache, sampling: SamplingParams, seed: int) -> None:
+    def most(self, room: int) -> int:
+        return self.rows if room >= self.rows else 0
+
+    def begin(self, cache: KVCache, sampling: SamplingParams, generator: torch.Generator) -> None:
         raise AssertionError
 
     def tune(self) -> None:
@@ -58,6 +61,20 @@ class Device:
         return [self.next(token_id, position + i) for i, token_id in enumerate(ids)]
 
 
+class Host(Device):
+    """One that takes steps only when they are read."""
+
+    def most(self, room: int) -> int:
+        return min(room, self.rows)
+
+    def launch(self) -> None:
+        return None
+
+    def read(self, ticket: None) -> int:
+        super().launch()
+        return super().read(self.waiting[0])
+
+
 def one_by_one(device: Device, token_id: int, position: int, count: int) -> list[int]:
     ids = []
     for i in range(count):
@@ -66,15 +83,16 @@ def one_by_one(device: Device, token_id: int, position: int, count: int) -> list
     return ids
 
 
+@pytest.mark.parametrize("kind", [Device, Host])
 @pytest.mark.parametrize("period", [1, 3, 1000])
 @pytest.mark.parametrize("room", [0, 1, 2, 5, 40, 300])
-def test_the_same_ids_with_and_without_guesses(period: int, room: int) -> None:
-    device = Device(period)
+def test_the_same_ids_with_and_without_guesses(kind: type[Device], period: int, room: int) -> None:
+    device = kind(period)
     assert isinstance(device, Decoder)
     expected = one_by_one(device, 3, 10, room)
     assert list(decode(device, 3, 10, room)) == expected
     assert device.launched == room  # not one step too many
-    guessing, lookup = Device(period), PromptLookup()
+    guessing, lookup = kind(period), PromptLookup()
     lookup.follow([1, 2, 3])
     assert list(decode(guessing, 3, 10, room, lookup)) == expected
     assert guessing.launched + guessing.verified <= room

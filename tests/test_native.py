@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from llamachat.errors import EngineError
 from llamachat.model import Branches, KVCache, ModelConfig, RopeScaling, Transformer
 from llamachat.quantise import QuantisedLinear, dequantise, quantise
 from llamachat.runtime import LlamaRuntime
@@ -130,6 +131,29 @@ def test_branches_and_what_does_not_fit_are_for_torch() -> None:
         steps.hidden(torch.tensor([[1, 2, 3, 4, 5]]), cache)
     with pytest.raises(IndexError):
         steps.hidden(torch.tensor([[512]]), cache)
+
+
+@pytest.mark.parametrize(
+    "filters", [{}, {"top_k": 5}, {"top_p": 0.8}, {"min_p": 0.3}, {"top_k": 30, "top_p": 0.9, "min_p": 0.02}]
+)
+async def test_the_library_chooses_what_the_picker_chooses(filters: dict[str, float]) -> None:
+    """Who wants to know how likely ids are gets them from the picker."""
+    runtime, said = LlamaRuntime(random_model(), byte_tokenizer(), context=256, threads=1), []
+    for logprobs in (0, 1):
+        sampling = SamplingParams(2.0, **{"top_p": 1.0, **filters}, seed=5, max_tokens=150, logprobs=logprobs)
+        said.append([i async for i in runtime.generate([7, 8, 9], sampling, ())])
+    runtime.close()
+    assert said[0] == said[1]
+    assert len(set(said[0])) > 20
+
+
+async def test_logits_that_are_not_finite_are_noticed() -> None:
+    model = random_model()
+    runtime = LlamaRuntime(model, byte_tokenizer(), context=256, threads=1)
+    model.output.weight[511] = torch.nan
+    with pytest.raises(EngineError, match="not finite"):
+        assert [i async for i in runtime.generate([7, 8, 9], SamplingParams(0.0, max_tokens=5), ())]
+    runtime.close()
 
 
 async def test_guesses_change_no_id() -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from llamachat.checkpoints import open_checkpoint
+from llamachat.steps import Decoder
 from llamachat.tokenizer import Tokenizer
 
 V = 512  # a byte tokenizer: 256 bytes and 256 special tokens
@@ -164,3 +165,12 @@ def change_weights(folder: Path, change: Callable[[dict[str, torch.Tensor]], obj
     change(weights)
     save_file(weights, file) if safe else torch.save(weights, file)
     return folder
+
+
+def count_passes(steps: Any) -> list[str]:
+    """A list that grows with each pass of ``steps`` over the weights from now on."""
+    passes = list[str]()
+    for name in ("hidden", "verify") if isinstance(steps, Decoder) else ("hidden",):
+        take = getattr(steps, name)
+        setattr(steps, name, lambda *given, take=take, name=name: passes.append(name) or take(*given))
+    return passes

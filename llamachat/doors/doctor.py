@@ -131,7 +131,7 @@ def _model(folder: Path) -> Iterator[Check]:
     detail = f"{folder}: context {runtime.context:,}, tokenizer of Llama {runtime.tokenizer.variant}"
     yield Check(f"model {runtime.name}", "ok", detail)
     if runtime.notice:
-        yield Check(f"speed of {runtime.name}", "note", runtime.notice, "Install triton and a C compiler, or update them.")
+        yield Check(f"speed of {runtime.name}", "note", runtime.notice, "Install or update triton and a C compiler.")
 
 
 def _remote(settings: Config) -> Iterator[Check]:

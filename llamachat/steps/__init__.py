@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Any, Protocol, runtime_checkable
 
-from torch import Tensor
+from torch import Generator, Tensor
 
 from llamachat.model import Branches, KVCache, ModelConfig, Transformer
 from llamachat.sampling import SamplingParams
@@ -36,29 +36,34 @@ class Steps(Protocol):
 
 @runtime_checkable
 class Decoder(Protocol):
-    """Steps that choose the next id on the device too, so that the next step need not wait for the host."""
+    """Steps that choose the next id too, all in one call; on a device the next step need not wait for the host."""
 
-    rows: int
-    """Most ids that ``verify`` takes."""
+    ready: bool
+    """Whether it can be used by now."""
+
+    def most(self, room: int) -> int:
+        """How many ids ``verify`` takes where there is room for so many positions; less than 2 for none."""
+        ...
 
     def tune(self) -> None:
         """Try what is fastest on this device."""
 
-    def begin(self, cache: KVCache, sampling: SamplingParams, seed: int) -> None:
-        """A generation by ``sampling`` and ``seed`` that goes on from what ``cache`` holds."""
+    def begin(self, cache: KVCache, sampling: SamplingParams, generator: Generator) -> None:
+        """A generation by ``sampling`` and ``generator`` that goes on from what ``cache`` holds."""
 
     def place(self, token_id: int, position: int) -> None:
         """The next ``launch`` reads ``token_id`` behind ``position`` positions."""
 
     def launch(self) -> Any:
-        """Start a step: it reads what the one before chose, or what was placed, and chooses. Returns a ticket."""
+        """Start a step: it reads what the one before chose, or what was placed, and chooses. Returns a ticket; None if
+        it is taken only when it is read, and then reads what was placed."""
 
     def read(self, ticket: Any) -> int:
         """What that step chose, once it is there; -1 if its logits are not finite."""
         ...
 
     def verify(self, ids: Sequence[int], position: int) -> list[int]:
-        """Read ``ids`` behind ``position`` positions; what is chosen behind each. May write ``rows`` of them."""
+        """Read ``ids`` behind ``position`` positions; what is chosen behind each."""
         ...
 
 

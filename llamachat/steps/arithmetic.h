@@ -11,6 +11,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <new>
 #include <vector>
 
 #if defined(__AVX512F__) || defined(__AVX2__)
@@ -35,8 +36,13 @@ typedef uint32_t Words __attribute__((vector_size(4 * N)));
 typedef int8_t Bytes __attribute__((vector_size(4 * N)));
 typedef uint16_t Halves __attribute__((vector_size(2 * N)));
 
-constexpr int ROWS = 4;       // rows that are read at a time: as many streams of memory, and chains of sums
-constexpr int COLUMNS = 4;    // ids that share a read of them: 16 sums fill half of AVX-512's registers
+#if defined(__AVX2__) && !defined(__AVX512F__)
+constexpr int COLUMNS = 2;    // ids that share a read of weights; all sums and operands fit into 16 registers
+#else
+constexpr int COLUMNS = 4;    // … into 32
+#endif
+constexpr int ROWS = 4;       // rows of weights that are read at a time
+constexpr int64_t L1 = 1 << 15, L2 = 1 << 18;  // bytes of the caches that may be filled
 constexpr int GROUP = 64;     // activations that share a scale where they are multiplied as int8
 
 template <class V> V load(const void* from) {
@@ -48,11 +54,15 @@ template <class V> V load(const void* from) {
 template <class V> void store(void* to, V v) { std::memcpy(to, &v, sizeof v); }
 
 float sum(Floats v) {
+#if defined(__AVX512F__)
+    return _mm512_reduce_add_ps((__m512)v);
+#else
     float s[N];
     store(s, v);
     for (int width = N / 2; width; width /= 2)
         for (int i = 0; i < width; i++) s[i] += s[i + width];
     return s[0];
+#endif
 }
 
 Floats all(float x) { return x - Floats{}; }
@@ -87,24 +97,34 @@ uint16_t narrow(float x) {  // to the nearest bfloat16, ties to even
 
 // ---- activations, ready to be multiplied: T rows of `padded` columns, zeros at the end
 
+template <class T> struct Lines {  // memory that begins with a cache line: no load crosses into the next, 10 % faster
+    typedef T value_type;
+    Lines() = default;
+    template <class U> Lines(const Lines<U>&) {}
+    T* allocate(size_t n) { return static_cast<T*>(::operator new(n * sizeof(T), std::align_val_t(64))); }
+    void deallocate(T* p, size_t) { ::operator delete(p, std::align_val_t(64)); }
+    bool operator==(const Lines&) const { return true; }
+    bool operator!=(const Lines&) const { return false; }
+};
+
 struct Activations {
     int64_t padded = 0;
-    std::vector<float> floats;   // BFLOAT16 wants, of each 2N, those with even numbers first
-    std::vector<int8_t> bytes;   // INT8 wants round(x / scale), and the scale of each group
+    std::vector<float, Lines<float>> floats;   // BFLOAT16 wants, of each 2N, those with even numbers first
+    std::vector<int8_t, Lines<int8_t>> bytes;  // INT8 wants round(x / scale), and the scale of each group
     std::vector<float> scales;
-    std::vector<int32_t> offset; // what unsigned weights add too much, by lane
+    std::vector<int32_t> offset;  // what unsigned weights add too much, by lane
 
     void take(const float* x, int64_t T, int64_t columns, Kind kind) {
         padded = (columns + 127) / 128 * 128;
-        floats.assign(T * padded, 0.f);
-        for (int64_t t = 0; t < T; t++) {
-            const float* from = x + t * columns;
+        floats.resize(T * padded);
+        for (int64_t t = 0; t < T; t++, x += columns) {
             float* to = &floats[t * padded];
-            constexpr int64_t pairs = 2 * N;
+            int64_t i = 0;
             if (kind == BFLOAT16)
-                for (int64_t i = 0; i < columns; i++) to[i / pairs * pairs + i % 2 * N + i % pairs / 2] = from[i];
-            else
-                std::copy_n(from, columns, to);
+                for (; i + 2 * N <= columns; i += 2 * N)
+                    for (int j = 0; j < N; j++) to[i + j] = x[i + 2 * j], to[i + N + j] = x[i + 2 * j + 1];
+            std::fill(to + i, to + padded, 0.f);
+            for (int64_t j = i; j < columns; j++) to[kind == BFLOAT16 ? i + j % 2 * N + (j - i) / 2 : j] = x[j];
         }
         if (kind == INT8) quantise(T);
     }
@@ -155,14 +175,10 @@ Ints dot(Bytes w, Bytes a, Ints offset) {
 struct Wide {  // two vectors of floats
     static constexpr int columns = 2 * N;
     struct Part { Floats a, b; };
-    struct Sums {
-        Floats a{}, b{};
-        float total() const { return sum(a + b); }
-    };
-    static void add(Sums& s, const Part& w, const Activations& x, int64_t t, int64_t at) {
+    static void add(Floats& sums, const Part& w, const Activations& x, int64_t t, int64_t at) {
         const float* v = &x.floats[t * x.padded + at];
-        s.a += w.a * load<Floats>(v);
-        s.b += w.b * load<Floats>(v + N);
+        sums += w.a * load<Floats>(v);
+        sums += w.b * load<Floats>(v + N);
     }
 };
 
@@ -189,15 +205,11 @@ struct BFloat16 : Wide {
 struct Int8 {
     static constexpr int columns = 4 * N, bytes = 4 * N;
     struct Part { Bytes w; };
-    struct Sums {
-        Floats a{};
-        float total() const { return sum(a); }
-    };
     static Part read(const uint8_t* w) { return {load<Bytes>(w)}; }
-    static void add(Sums& s, const Part& w, const Activations& x, int64_t t, int64_t at) {
+    static void add(Floats& sums, const Part& w, const Activations& x, int64_t t, int64_t at) {
         int64_t i = t * x.padded + at;
         Ints products = dot(w.w, load<Bytes>(&x.bytes[i]), load<Ints>(&x.offset[i / 4]));
-        s.a += __builtin_convertvector(products, Floats) * x.scales[i / GROUP];
+        sums += __builtin_convertvector(products, Floats) * x.scales[i / GROUP];
     }
 };
 
@@ -208,61 +220,51 @@ struct Matrix {  // (rows, columns), in rows without gaps; INT8 is multiplied by
     Kind kind;
 };
 
-typedef float Tile[ROWS][COLUMNS];
-
-// Products of R rows, `stride` bytes apart, with C ids from the t-th on: out[r][c].
+// Rows r to r + R of m times the ids t to t + C of x; y as below.
 template <class W, int R, int C>
-void tile(const uint8_t* w, int64_t stride, int64_t columns, const Activations& x, int64_t t, Tile& out) {
-    typename W::Sums sums[R][C]{};
-    int64_t at = 0;
-    for (; at + W::columns <= columns; at += W::columns, w += W::bytes)
-        for (int r = 0; r < R; r++) {
-            __builtin_prefetch(w + (R + r) * stride);  // the next rows: 10 % faster, since a row is a page or two
-            auto part = W::read(w + r * stride);
-            for (int c = 0; c < C; c++) W::add(sums[r][c], part, x, t + c, at);
+void tile(const Matrix& m, const Activations& x, int64_t r, int64_t t, float* y, int64_t wide, bool add) {
+    int64_t stride = m.columns * W::bytes / W::columns, at = 0;
+    const uint8_t* w = m.data + r * stride;
+    Floats sums[R][C]{};
+    for (; at + W::columns <= m.columns; at += W::columns, w += W::bytes)
+        for (int i = 0; i < R; i++) {
+            __builtin_prefetch(w + (R + i) * stride);  // the next rows: 10 % faster, since a row is a page or two
+            auto part = W::read(w + i * stride);
+            for (int c = 0; c < C; c++) W::add(sums[i][c], part, x, t + c, at);
         }
-    if (at < columns)
-        for (int r = 0; r < R; r++) {
+    if (at < m.columns)
+        for (int i = 0; i < R; i++) {
             uint8_t rest[W::bytes] = {};
-            std::memcpy(rest, w + r * stride, (columns - at) * W::bytes / W::columns);
+            std::memcpy(rest, w + i * stride, (m.columns - at) * W::bytes / W::columns);
             auto part = W::read(rest);
-            for (int c = 0; c < C; c++) W::add(sums[r][c], part, x, t + c, at);
+            for (int c = 0; c < C; c++) W::add(sums[i][c], part, x, t + c, at);
         }
-    for (int r = 0; r < R; r++)
-        for (int c = 0; c < C; c++) out[r][c] = sums[r][c].total();
+    for (int i = 0; i < R; i++)
+        for (int c = 0; c < C; c++) {
+            float product = sum(sums[i][c]) * (m.scale ? m.scale[r + i] : 1.f), &here = y[(t + c) * wide + r + i];
+            here = add ? here + product : product;
+        }
 }
 
-template <class W, int R>
-void tile(int C, const uint8_t* w, int64_t stride, int64_t columns, const Activations& x, int64_t t, Tile& out) {
-    switch (C) {
-        case 1: return tile<W, R, 1>(w, stride, columns, x, t, out);
-        case 2: return tile<W, R, 2>(w, stride, columns, x, t, out);
-        case 3: return tile<W, R, 3>(w, stride, columns, x, t, out);
-        default: return tile<W, R, 4>(w, stride, columns, x, t, out);
-    }
-}
+int64_t blocked(int64_t wanted, int64_t step) { return std::max(wanted / step * step, step); }
 
+// Blocks of ids that stay in the L1 cache pass over blocks of rows that stay in L2.
 template <class W>
 void multiply(const Matrix& m, const Activations& x, int T, int64_t from, int64_t to, float* y, int64_t wide,
               bool add) {
-    int64_t stride = m.columns * W::bytes / W::columns;
-    Tile out;
-    for (int64_t r = from; r < to;) {
-        int R = to - r >= ROWS ? ROWS : 1;
-        const uint8_t* w = m.data + r * stride;
-        for (int t = 0; t < T; t += COLUMNS) {
-            int C = std::min(COLUMNS, T - t);
-            R == ROWS ? tile<W, ROWS>(C, w, stride, m.columns, x, t, out)
-                      : tile<W, 1>(C, w, stride, m.columns, x, t, out);
-            for (int i = 0; i < R; i++)
-                for (int c = 0; c < C; c++) {
-                    float product = m.scale ? out[i][c] * m.scale[r + i] : out[i][c];
-                    float& here = y[(t + c) * wide + r + i];
-                    here = add ? here + product : product;
-                }
+    int64_t few = blocked(L2 / (m.columns * W::bytes / W::columns), ROWS), ids = blocked(L1 / (4 * x.padded), COLUMNS);
+    for (int64_t block = from; block < to; block += few)
+        for (int64_t first = 0; first < T; first += ids) {
+            int64_t end = std::min(to, block + few), last = std::min(int64_t(T), first + ids), r = block;
+            for (; r + ROWS <= end; r += ROWS) {
+                int64_t t = first;
+                for (; t + COLUMNS <= last; t += COLUMNS) tile<W, ROWS, COLUMNS>(m, x, r, t, y, wide, add);
+                for (; t + 2 <= last; t += 2) tile<W, ROWS, 2>(m, x, r, t, y, wide, add);
+                if (t < last) tile<W, ROWS, 1>(m, x, r, t, y, wide, add);
+            }
+            for (; r < end; r++)
+                for (int64_t t = first; t < last; t++) tile<W, 1, 1>(m, x, r, t, y, wide, add);
         }
-        r += R;
-    }
 }
 
 // y (T, wide) = or += rows `from` to `to` of m, times x.

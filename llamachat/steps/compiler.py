@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 from llamachat.paths import cache_dir
 
 SOURCE = Path(__file__).parent / "native.cpp"
-HEADERS = ("arithmetic.h", "team.h")
+HEADERS = ("arithmetic.h", "sampling.h", "team.h")
 FLAGS = ("-std=c++17", "-O3", "-march=native", "-shared", "-fPIC", "-pthread")
 COMPILERS = ("c++", "g++", "clang++")
 INSTALL = 'file=$1; shift; "$@" && mv -f "$0" "$file"'  # by a shell, which may outlive us: one answer takes less time

@@ -20,8 +20,8 @@ def decode(decoder: Decoder, token_id: int, position: int, room: int, lookup: Dr
     """
     under_way: Any = None
     while room > 0:
-        fits = lookup is not None and room >= decoder.rows  # verify may write that many positions
-        if under_way is None and lookup and fits and (guess := lookup.draft(decoder.rows - 1)):
+        most = decoder.most(room) if lookup else 0
+        if under_way is None and lookup and most > 1 and (guess := lookup.draft(most - 1)):
             for chosen, guessed in zip(decoder.verify([token_id, *guess], position), [*guess, None], strict=True):
                 token_id, position, room = checked(chosen), position + 1, room - 1
                 lookup.add(token_id)
@@ -32,7 +32,7 @@ def decode(decoder: Decoder, token_id: int, position: int, room: int, lookup: Dr
         if under_way is None:
             decoder.place(token_id, position)
             under_way = decoder.launch()
-        wait = room == 1 or (lookup is not None and fits and lookup.hopeful)
+        wait = room == 1 or (lookup is not None and most > 1 and lookup.hopeful)
         following = None if wait else decoder.launch()
         token_id, position, room = checked(decoder.read(under_way)), position + 1, room - 1
         if lookup:

@@ -4,6 +4,7 @@
 // Letters as in model.py: T ids, S positions, D model width, H query heads, K key/value heads, E head width, V words.
 
 #include "arithmetic.h"
+#include "sampling.h"
 #include "team.h"
 
 namespace {
@@ -220,6 +221,15 @@ extern "C" void llamachat_logits(const Model* m, const float* hidden, int T, int
         Share words(m->output.rows, number, threads);
         multiply(m->output, x, T, words.from, words.to, logits, m->output.rows);
     });
+}
+
+// The next ids behind each of T ids, -1 if logits are not finite; `drawn` (T) are random numbers in [0, 1).
+extern "C" void llamachat_step(const Model* m, const Cache* cache, const int64_t* tokens, int T, int threads,
+                               const Settings* settings, const float* drawn, int32_t* chosen) {
+    std::vector<float> hidden(T * m->D), logits(T * m->output.rows);
+    llamachat_hidden(m, cache, tokens, T, threads, hidden.data());
+    llamachat_logits(m, hidden.data(), T, threads, logits.data());
+    for (int64_t t = 0, V = m->output.rows; t < T; t++) chosen[t] = choose(&logits[t * V], V, *settings, drawn[t]);
 }
 
 // What this was built for.

@@ -1,16 +1,20 @@
 """A Transformer on the CPU, with native.cpp for the few ids of a step. Knows where tensors lie; computes nothing.
 
+As a ``Decoder`` it has the next id chosen in the same call: what Python does between two steps finds the caches empty.
+
 The library reads the very tensors that torch has, and the same cache; long prompts stay with torch, whose matrix
 products are faster there.
 """
 
 import ctypes
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from llamachat.model import Block, Branches, KVCache, ModelConfig, Transformer
 from llamachat.quantise import QuantisedLinear
+from llamachat.sampling import SamplingParams
 from llamachat.steps.compiler import Build, native
 from llamachat.steps.cores import Cores
 
@@ -55,8 +59,16 @@ class Cache(ctypes.Structure):
     ]  # fmt: skip
 
 
+class Settings(ctypes.Structure):
+    """As in sampling.h."""
+
+    _fields_ = [
+        *((name, ctypes.c_float) for name in ("temperature", "top_p", "min_p")), ("top_k", ctypes.c_int32),
+    ]  # fmt: skip
+
+
 class NativeSteps:
-    """``model`` for the runtime, by the library as soon as that is there. ``threads`` fixes their number."""
+    """Steps and Decoder of ``model``, by the library as soon as that is there. ``threads`` fixes their number."""
 
     def __init__(self, model: Transformer, threads: int | None = None, build: Build | None = None) -> None:
         self.config: ModelConfig = model.config
@@ -66,14 +78,14 @@ class NativeSteps:
         self._kept: list[Tensor] = []
         """What the library reads."""
         self._model = self._described(model)
+        self._draws = Draws(0, None)
 
     def hidden(self, tokens: Tensor, cache: KVCache | None = None, branches: Branches | None = None) -> Tensor:
         """As Transformer.hidden; (1, T, D) in float32 where the library does it."""
         library, (_, new) = self._build.library, tokens.shape
         if library is None or cache is None or branches or new > MOST or not self._fits(tokens, cache):
             return self._torch.hidden(tokens, cache, branches)
-        found, ids = torch.empty(1, new, self.config.dim), tokens.contiguous()
-        room = Cache(cache.keys.data_ptr(), cache.values.data_ptr(), KINDS[cache.keys.dtype], cache.size, cache.length)
+        found, ids, room = torch.empty(1, new, self.config.dim), tokens.contiguous(), described(cache)
         self.cores.run(
             lambda threads: library.llamachat_hidden(
                 ctypes.byref(self._model), ctypes.byref(room), pointer(ids), new, threads, pointer(found)
@@ -92,6 +104,52 @@ class NativeSteps:
         model, threads = ctypes.byref(self._model), self.cores.best
         library.llamachat_logits(model, pointer(wide), len(wide), threads, pointer(found))
         return found
+
+    @property
+    def ready(self) -> bool:
+        """Whether the library is there."""
+        return self._build.library is not None
+
+    def most(self, room: int) -> int:
+        """Ids that ``verify`` takes."""
+        return min(room, MOST)
+
+    def tune(self) -> None:
+        """Nothing: threads are tried while steps are taken."""
+
+    def begin(self, cache: KVCache, sampling: SamplingParams, generator: torch.Generator) -> None:
+        """A generation that goes on from what ``cache`` holds."""
+        self._room, self._end = described(cache), min(cache.size, self._torch.rope.shape[1])
+        self._settings = Settings(sampling.temperature, sampling.top_p, sampling.min_p, sampling.top_k)
+        greedy = sampling.temperature == 0 or sampling.top_k == 1
+        self._draws = Draws(cache.length, None if greedy else generator)
+
+    def place(self, token_id: int, position: int) -> None:
+        """The next ``read`` takes a step with ``token_id`` behind ``position`` positions."""
+        self._placed = token_id, position
+
+    def launch(self) -> None:
+        """Nothing to start: ``read`` does it all."""
+
+    def read(self, ticket: object) -> int:
+        """Take the step; the id that is chosen, -1 if its logits are not finite."""
+        token_id, position = self._placed
+        return self.verify([token_id], position)[0]
+
+    def verify(self, ids: Sequence[int], position: int) -> list[int]:
+        """Read ``ids`` behind ``position`` positions; what is chosen behind each."""
+        library, new = self._build.library, len(ids)
+        assert library
+        assert position + new <= self._end
+        assert 0 <= min(ids) <= max(ids) < self.config.vocab_size
+        tokens, chosen = (ctypes.c_int64 * new)(*ids), (ctypes.c_int32 * new)()
+        drawn = (ctypes.c_float * new)(*self._draws.at(position, new))
+        self._room.length = position
+        model, room, settings = (ctypes.byref(part) for part in (self._model, self._room, self._settings))
+        self.cores.run(
+            lambda threads: library.llamachat_step(model, room, tokens, new, threads, settings, drawn, chosen)
+        )
+        return list(chosen)
 
     def _fits(self, tokens: Tensor, cache: KVCache) -> bool:
         """Whether nothing would be read or written outside of what is there."""
@@ -128,6 +186,28 @@ class NativeSteps:
     def _keep(self, tensor: Tensor) -> int:
         self._kept.append(tensor.contiguous())
         return self._kept[-1].data_ptr()
+
+
+class Draws:
+    """A random number for each position from ``start`` on, the same however often it is asked for; 0 if greedy."""
+
+    def __init__(self, start: int, generator: torch.Generator | None) -> None:
+        self._start, self._generator = start, generator
+        self._numbers: list[float] = []
+
+    def at(self, position: int, count: int) -> list[float]:
+        """Those of ``count`` positions."""
+        if self._generator is None:
+            return [0.0] * count
+        end = position - self._start + count
+        while len(self._numbers) < end:
+            self._numbers += torch.rand(64, generator=self._generator).tolist()
+        return self._numbers[end - count : end]
+
+
+def described(cache: KVCache) -> Cache:
+    """``cache`` for the library."""
+    return Cache(cache.keys.data_ptr(), cache.values.data_ptr(), KINDS[cache.keys.dtype], cache.size, cache.length)
 
 
 def supports(model: Transformer) -> bool:

@@ -53,8 +53,7 @@ def triton_steps(model: Transformer) -> "TritonSteps":
 class TritonSteps:
     """Steps and Decoder of ``model``, whose linear layers become views of joined matrices."""
 
-    rows = ROWS
-    """Most ids that ``verify`` takes."""
+    ready = True
 
     def __init__(self, model: Transformer) -> None:
         self._model = model
@@ -100,7 +99,7 @@ class TritonSteps:
         ids = torch.arange(1, 21, device=self._device)[None] % self.config.vocab_size
         for cache in (ours, theirs):
             self._model.hidden(ids[:, :17], cache)
-        self.begin(ours, SamplingParams(temperature=0.0), 0)
+        self.begin(ours, SamplingParams(temperature=0.0), torch.Generator())
         self.place(int(ids[0, 17]), 17)
         chosen = [self.read(self.launch())]
         agree(state.logits[:1], self.output(self._model.hidden(ids[:, 17:18], theirs)[0]))
@@ -112,13 +111,17 @@ class TritonSteps:
         self._recorded.clear()
         self._cache = None
 
-    def begin(self, cache: KVCache, sampling: SamplingParams, seed: int) -> None:
-        """A generation that chooses by ``sampling`` and ``seed`` and reads and writes ``cache``."""
+    def most(self, room: int) -> int:
+        """Ids that ``verify`` takes: it writes ROWS positions in any case."""
+        return ROWS if room >= ROWS else 0
+
+    def begin(self, cache: KVCache, sampling: SamplingParams, generator: torch.Generator) -> None:
+        """A generation that chooses by ``sampling`` and ``generator`` and reads and writes ``cache``."""
         state = self._kernels.state
         self._step(1, "chain", cache)  # now, since recording it later would lose what is under way
         wanted = (sampling.temperature, sampling.top_p, sampling.min_p, float(sampling.top_k))
         state.settings.copy_(torch.tensor(wanted))
-        state.seed.fill_(seed)
+        state.seed.fill_(int(torch.randint(2**31 - 1, (), generator=generator)))
 
     def place(self, token_id: int, position: int) -> None:
         """The next ``launch`` reads ``token_id`` behind ``position`` positions."""
