@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import platform
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from llamachat.model import Branches, KVCache, ModelConfig, RopeScaling, Transfo
 from llamachat.quantise import QuantisedLinear, dequantise, quantise
 from llamachat.runtime import LlamaRuntime
 from llamachat.sampling import SamplingParams
-from llamachat.steps import fast
+from llamachat.steps import compiler, fast
 from llamachat.steps.compiler import Build, machine, native, place
 from llamachat.steps.cores import Cores
 from llamachat.steps.native import NativeSteps
@@ -32,7 +33,7 @@ SHAPES = {
     "tied": {"tied": True},
     "stretched": {"rope_scaling": RopeScaling(8.0, original_context=64)},
 }
-PARTS = (5, 1, 1, 7, 1, 32, 1, 3, 50, 1, 1)  # ids at once; 50 are for torch
+PARTS = (5, 1, 1, 7, 1, 32, 1, 3, 130, 1, 1)  # ids at once; 130 are for torch
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -56,9 +57,12 @@ def random_model(dtype: torch.dtype = torch.float32, sharp: float = 0.2, **shape
     return model
 
 
-def take(model: Transformer, ids: Tensor, threads: int = 1, parts: Sequence[int] = PARTS) -> Tensor:
+def take(
+    model: Transformer, ids: Tensor, threads: int = 1, parts: Sequence[int] = PARTS, build: Build | None = None
+) -> Tensor:
     """Logits (T, V) of ``ids`` (T), read in ``parts``; keys and values as the model has them."""
-    steps, cache = NativeSteps(model, threads), KVCache(model.config, 200, device="cpu", dtype=model.norm.weight.dtype)
+    cache = KVCache(model.config, 200, device="cpu", dtype=model.norm.weight.dtype)
+    steps = NativeSteps(model, threads, build)
     with torch.inference_mode():
         rows = [steps.output(steps.hidden(part[None], cache)[0]).float() for part in ids.split(list(parts))]
     return torch.cat(rows)
@@ -166,6 +170,19 @@ async def test_guesses_change_no_id() -> None:
         assert bool(drafted) == runtime.speculative
     runtime.close()
     assert said[True] == said[False]
+
+
+def test_an_older_processor_computes_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With vectors half as wide, where there are two kinds."""
+    older = {"x86_64": "x86-64-v3", "aarch64": "armv8-a"}.get(platform.machine(), "native")
+    monkeypatch.setattr(compiler, "FLAGS", (*compiler.FLAGS, f"-march={older}"))
+    build, model, ids = Build(), random_model(torch.bfloat16, sharp=0.06), some_ids(60)
+    assert (library := build.wait()) is not None, build.problem
+    assert machine(library) in ("AVX2", "vectors of 16 bytes")
+    assert off(take(model, ids, 2, [5, 32, 1, 22], build), take(model, ids, parts=[30, 30])) < 1e-4
+    head, x = random_model(dim=200).output, torch.randn(7, 200, generator=torch.Generator().manual_seed(1))
+    model.output = QuantisedLinear(quantise(head.weight, "int8"))
+    assert off(NativeSteps(model, 1, build).output(x), NativeSteps(model, 1).output(x)) < 1e-4
 
 
 # -- the library ------------------------------------------------------------------------------------------------------

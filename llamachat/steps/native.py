@@ -18,7 +18,8 @@ from llamachat.sampling import SamplingParams
 from llamachat.steps.compiler import Build, native
 from llamachat.steps.cores import Cores
 
-MOST = 32  # ids that are read by the library at once; above, torch's matrix products are faster
+MOST = 32  # ids that are verified at once
+LONG = {torch.float32: 128, torch.bfloat16: 32}  # ids of a prompt above which torch's matrix products are faster
 KINDS = {torch.float32: 0, torch.bfloat16: 1, torch.int8: 2}
 
 
@@ -83,7 +84,13 @@ class NativeSteps:
     def hidden(self, tokens: Tensor, cache: KVCache | None = None, branches: Branches | None = None) -> Tensor:
         """As Transformer.hidden; (1, T, D) in float32 where the library does it."""
         library, (_, new) = self._build.library, tokens.shape
-        if library is None or cache is None or branches or new > MOST or not self._fits(tokens, cache):
+        if (
+            library is None
+            or cache is None
+            or branches
+            or new > LONG.get(cache.keys.dtype, 0)
+            or not self._fits(tokens, cache)
+        ):
             return self._torch.hidden(tokens, cache, branches)
         found, ids, room = torch.empty(1, new, self.config.dim), tokens.contiguous(), described(cache)
         self.cores.run(
@@ -155,7 +162,7 @@ class NativeSteps:
         """Whether nothing would be read or written outside of what is there."""
         end, (low, high) = cache.length + tokens.shape[1], torch.aminmax(tokens)
         inside = int(low) >= 0 and int(high) < self.config.vocab_size
-        return inside and end <= min(cache.size, self._torch.rope.shape[1]) and cache.keys.dtype in KINDS
+        return inside and end <= min(cache.size, self._torch.rope.shape[1])
 
     def _described(self, model: Transformer) -> Model:
         config, rope = model.config, model.rope.float()
