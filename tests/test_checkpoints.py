@@ -27,6 +27,8 @@ from transformers.convert_slow_tokenizer import TikTokenConverter
 
 from llamachat.calls import Offered
 from llamachat.checkpoints import open_checkpoint
+from llamachat.checkpoints.meta import model_config
+from llamachat.checkpoints.settings import Settings
 from llamachat.checkpoints.vocabulary import byte_alphabet
 from llamachat.errors import LlamaChatError
 from llamachat.model import ModelConfig, RopeScaling
@@ -152,6 +154,24 @@ def test_both_layouts_have_one_config(tmp_path: Path) -> None:
     assert open_checkpoint(save_meta(model, tmp_path / "meta", use_scaled_rope=True)).config == config
     by_rank = save_meta(model, tmp_path / "ranks", shards=2, use_scaled_rope=True, vocab_size=V, rope_scaling_factor=32)
     assert open_checkpoint(by_rank).config == replace(config, rope_scaling=RopeScaling(factor=32))
+
+
+@pytest.mark.parametrize("factor", [8, 32])
+def test_a_files_rotation_is_transformers(factor: int, tmp_path: Path) -> None:
+    model = reference(rope_parameters=rope(float(factor), original=8192))
+    folder = save_meta(model, tmp_path / "meta", use_scaled_rope=True, rope_scaling_factor=factor)
+    cosines, sines = open_checkpoint(folder).load_model().rope[:, 1]
+    torch.testing.assert_close(torch.atan2(sines, cosines), model.model.rotary_emb.inv_freq, atol=0, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("dim", "layers", "factor"), [(2048, 16, 32), (3072, 28, 32), (4096, 32, 8), (8192, 80, 8)])
+def test_the_factor_that_no_params_json_holds_is_known_by_the_shape(dim: int, layers: int, factor: int) -> None:
+    """3.2 1B and 3B have 32, all others 8; with the wrong one, a model breaks down after some ten thousand ids."""
+    params = {"dim": dim, "n_layers": layers, "n_heads": 32, "use_scaled_rope": True, "rope_theta": 500_000.0}
+    shapes = {"tok_embeddings.weight": (128_256, dim), "layers.0.feed_forward.w1.weight": (8192, dim)}
+    assert model_config(Settings(Path("params.json"), params), shapes).rope_scaling == RopeScaling(factor=factor)
+    said = {**params, "rope_scaling_factor": 16}
+    assert model_config(Settings(Path("params.json"), said), shapes).rope_scaling == RopeScaling(factor=16)
 
 
 def test_older_transformers_wrote_rope_theta_beside_rope_scaling(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from llamachat.model import ModelConfig, RopeScaling, Transformer
 from llamachat.paths import bundled_model, use_huge_pages
 from llamachat.quantise import KINDS, QuantisedLinear, quantise
 from llamachat.runtime import LlamaRuntime
+from llamachat.steps.compiler import native
 from llamachat.testing import byte_tokenizer
 
 SHAPES: dict[str, Callable[[int], ModelConfig]] = {
@@ -80,7 +81,9 @@ def random_model(
 
 
 def runtime_of(model: Transformer, threads: int) -> LlamaRuntime:
-    """Our engine for a model without words."""
+    """Our engine for a model without words, its library compiled."""
+    if model.norm.weight.device.type == "cpu":
+        native().wait()
     return LlamaRuntime(model, byte_tokenizer(), name="random", context=model.config.context, threads=threads)
 
 

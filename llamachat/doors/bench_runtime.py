@@ -69,13 +69,15 @@ class Bench:
     ours: "LlamaRuntime"
     theirs: "Peer | LlamaCpp | None"
     rounds: int
+    brief: bool = False
 
     def decode(self, context: int, tokens: int) -> Iterator[Row]:
         """Ids a second behind a prompt of ``context`` ids, without guesses; then with guesses beside without: on text
-        that repeats nothing, drawn at temperature 1, and on a loop, which greedy decoding of random weights runs in."""
+        that repeats nothing, drawn at temperature 1, and on a loop, which greedy decoding of random weights runs in.
+        Beside llama.cpp, whose turns take minutes with a large model, only the first."""
         self.ours.speculative = False
         yield from self._compare("decode, plain", "tok/s", [prompt(context, i) for i in range(self.rounds)], tokens)
-        for name, temperature in (("free text", 1.0), ("a loop", 0.0)):
+        for name, temperature in () if self.brief else (("free text", 1.0), ("a loop", 0.0)):
             pairs = []
             for i in range(self.rounds):
                 rates = {}
@@ -277,7 +279,7 @@ def measure(setup: Setup, what: str, *sizes: int) -> tuple[list[Row], str]:
             theirs = Peer(model, setup.threads)
         if theirs:
             theirs.time(prompt(sizes[0], 0), 4)
-        rows += getattr(Bench(ours, theirs, setup.rounds), what)(*sizes)
+        rows += getattr(Bench(ours, theirs, setup.rounds, setup.peer == "llama.cpp"), what)(*sizes)
         rows += memory(model, rows)
     except (RuntimeError, MemoryError) as error:
         raise EngineError(f"The engine failed: {error}", "Choose a smaller shape.") from error
