@@ -18,14 +18,14 @@ from llamachat.checkpoints.quantised import load_quantised
 from llamachat.config import Weights
 from llamachat.devices import default_dtype, default_threads, engine_error, pick_device
 from llamachat.engine import EngineThread, Hop
-from llamachat.errors import ConfigError, ContextOverflow, EngineError
+from llamachat.errors import ConfigError, EngineError
 from llamachat.kv_store import fingerprint
 from llamachat.kv_tiers import Budgets, Tiers
 from llamachat.kv_tree import common_prefix
 from llamachat.model import Branches, KVCache, Transformer
 from llamachat.picking import Picker, score_ids
 from llamachat.protocol import Dialect
-from llamachat.sampling import Constraint, GenerationStats, SamplingParams, TokenScore
+from llamachat.sampling import Constraint, GenerationStats, SamplingParams, TokenScore, check_ids, check_prompt
 from llamachat.speculation import Drafter, PromptLookup
 from llamachat.steps import Decoder, fast
 from llamachat.steps.decoding import decode, not_finite
@@ -167,7 +167,7 @@ class LlamaRuntime:
         prefix, wanted = self._checked(prefix_ids), [list(ids) for ids in continuations]
         if longest := max(wanted, key=len, default=[]):
             self._checked(prefix + longest)
-        self._check_ids([token_id for ids in wanted for token_id in ids])
+        check_ids([token_id for ids in wanted for token_id in ids], self._weight.shape[0])
         scoring = self._worker.submit(lambda: self._guard(lambda: self._score(prefix, wanted, alternatives)))
         scores: list[list[TokenScore]] = await asyncio.wrap_future(scoring)
         return scores
@@ -182,23 +182,8 @@ class LlamaRuntime:
         self._worker.close()
 
     def _checked(self, prompt_ids: Sequence[int]) -> list[int]:
-        if not prompt_ids:
-            raise EngineError("The prompt is empty.", "Give at least one id, such as the tokenizer's bos_id.")
-        if len(prompt_ids) >= self.context:
-            raise ContextOverflow(
-                f"The prompt has {len(prompt_ids):,} tokens, and with the reply it must fit into {self.context:,}.",
-                "Begin a new dialog, shorten the message, or start with a longer context if the model has one.",
-            )
-        self._check_ids(prompt_ids)
+        check_prompt(prompt_ids, self.context, self._weight.shape[0])
         return list(prompt_ids)
-
-    def _check_ids(self, ids: Sequence[int]) -> None:
-        vocabulary = self._weight.shape[0]
-        if ids and not 0 <= min(ids) <= max(ids) < vocabulary:
-            raise EngineError(
-                f"The prompt has ids outside the vocabulary of {vocabulary:,}.",
-                "They were probably made with another model's tokenizer.",
-            )
 
     def _pump(self, hop: Hop, prompt: list[int], picker: Picker, stop_ids: frozenset[int]) -> None:
         """Run one generation in the engine's thread; what it says goes through ``hop``."""

@@ -1,10 +1,10 @@
-"""How the next token is chosen: a validated value. Knows no model."""
+"""What an engine is asked: how the next token is chosen, a prompt that it can read, constraints. Knows no model."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from llamachat.errors import ConfigError
+from llamachat.errors import ConfigError, ContextOverflow, EngineError
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,3 +98,24 @@ class Constraint(Protocol):
 
     def release(self) -> None:
         """It was stuck: allow everything."""
+
+
+def check_prompt(ids: Sequence[int], context: int, vocabulary: int) -> None:
+    """Raises EngineError for a prompt that is empty or has unknown ids, ContextOverflow for one that is too long."""
+    if not ids:
+        raise EngineError("The prompt is empty.", "Give at least one id, such as the tokenizer's bos_id.")
+    if len(ids) >= context:
+        raise ContextOverflow(
+            f"The prompt has {len(ids):,} tokens, and with the reply it must fit into {context:,}.",
+            "Begin a new dialog, shorten the message, or start the engine with a longer context if the model has one.",
+        )
+    check_ids(ids, vocabulary)
+
+
+def check_ids(ids: Sequence[int], vocabulary: int) -> None:
+    """Raises EngineError if a model with so many words does not have ``ids``."""
+    if ids and not 0 <= min(ids) <= max(ids) < vocabulary:
+        raise EngineError(
+            f"The prompt has ids outside the vocabulary of {vocabulary:,}.",
+            "They were probably made with another model's tokenizer.",
+        )

@@ -11,13 +11,12 @@ from pathlib import Path
 from time import perf_counter
 
 from llamachat.checkpoints import open_checkpoint
-from llamachat.errors import ContextOverflow, EngineError
 from llamachat.protocol import Dialect
 from llamachat.remote.engines import Engine, Piece, Question
 from llamachat.remote.held import Held
 from llamachat.remote.servers import find_server
 from llamachat.remote.wire import Address
-from llamachat.sampling import Constraint, GenerationStats, SamplingParams
+from llamachat.sampling import Constraint, GenerationStats, SamplingParams, check_prompt
 from llamachat.tokenizer import Tokenizer
 
 __all__ = ["Address", "RemoteRuntime"]
@@ -109,7 +108,7 @@ class RemoteRuntime:
         has the rest cached. Closing the generator hangs up. Raises ContextOverflow, EngineError.
         """
         prompt = list(prompt_ids)
-        self._check(prompt)
+        check_prompt(prompt, self.context, self.tokenizer.n_words)
         longest = min(sampling.max_tokens, self.context - len(prompt))
         said, held = _Said(), Held(constraint)
         try:
@@ -130,17 +129,6 @@ class RemoteRuntime:
 
     def close(self) -> None:
         """As the other engine has it; between two generations nothing is open."""
-
-    def _check(self, prompt: list[int]) -> None:
-        if not prompt:
-            raise EngineError("The prompt is empty.", "Give at least one id, such as the tokenizer's bos_id.")
-        if len(prompt) >= self.context:
-            raise ContextOverflow(
-                f"The prompt has {len(prompt):,} tokens, and with the reply it must fit into {self.context:,}.",
-                "Begin a new dialog, shorten the message, or start the server with a longer context.",
-            )
-        if not 0 <= min(prompt) <= max(prompt) < self.tokenizer.n_words:
-            raise EngineError("The prompt has ids outside the vocabulary.", "They were made with another tokenizer.")
 
     async def _answer(self, question: Question, said: _Said) -> AsyncGenerator[int, None]:
         """The ids of one answer, up to the first stop id. Before the last one is given out the server may say what it
