@@ -74,12 +74,12 @@ class LlamaRuntime:
         self.live_ids: list[int] = []
         kind = model.tok_embeddings.weight.dtype
         self.parked = Tiers(budgets, lambda: fingerprint(model.state_dict(), model.config, kind))
+        wanted = threads or default_threads(model)
         self._model, self.notice = fast(model, threads)
         self._weight = model.tok_embeddings.weight
         self._cache: KVCache | None = None
         self.lookup: Drafter = PromptLookup()  # who guesses
-        threads = threads or default_threads(model)
-        self._worker = EngineThread(lambda: torch.set_num_threads(threads))
+        self._worker = EngineThread(lambda: torch.set_num_threads(wanted))
 
     @classmethod
     def open(  # noqa: PLR0913 options, by name

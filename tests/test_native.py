@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from llamachat.doors.bench_peers import in_int8
 from llamachat.errors import EngineError
 from llamachat.model import Branches, KVCache, ModelConfig, RopeScaling, Transformer
 from llamachat.quantise import QuantisedLinear, dequantise, quantise
@@ -22,6 +23,7 @@ from llamachat.steps import compiler, fast
 from llamachat.steps.compiler import Build, machine, native, place
 from llamachat.steps.cores import Cores
 from llamachat.steps.native import NativeSteps
+from llamachat.steps.torch_steps import TorchSteps
 from llamachat.testing import byte_tokenizer
 
 SHAPES = {
@@ -172,11 +174,10 @@ async def test_guesses_change_no_id() -> None:
     assert said[True] == said[False]
 
 
-def test_an_older_processor_computes_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_older_processor_computes_the_same() -> None:
     """With vectors half as wide, where there are two kinds."""
     older = {"x86_64": "x86-64-v3", "aarch64": "armv8-a"}.get(platform.machine(), "native")
-    monkeypatch.setattr(compiler, "FLAGS", (*compiler.FLAGS, f"-march={older}"))
-    build, model, ids = Build(), random_model(torch.bfloat16, sharp=0.06), some_ids(60)
+    build, model, ids = Build(more=(f"-march={older}",)), random_model(torch.bfloat16, sharp=0.06), some_ids(60)
     assert (library := build.wait()) is not None, build.problem
     assert machine(library) in ("AVX2", "vectors of 16 bytes")
     assert off(take(model, ids, 2, [5, 32, 1, 22], build), take(model, ids, parts=[30, 30])) < 1e-4
@@ -254,6 +255,32 @@ def test_without_a_compiler_torch_does_it(tmp_path: Path, monkeypatch: pytest.Mo
     model, ids = random_model(), some_ids(20)
     steps, cache = NativeSteps(model, 1, without), KVCache(model.config, 20, device="cpu", dtype=torch.float32)
     assert torch.equal(steps.output(steps.hidden(ids[None], cache)[0]), model(ids[None])[0])
+    monkeypatch.setattr(compiler, "native", lambda: without)
+    runtime = LlamaRuntime(model, byte_tokenizer(), threads=1)
+    assert isinstance(runtime._model, TorchSteps)
+    assert "no C++ compiler" in runtime.notice
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("kind", ["float32", "bfloat16", "int8"])
+def test_fewer_operations_of_torch_compute_the_same(shape: str, kind: str) -> None:
+    dtype = torch.float32 if kind == "float32" else torch.bfloat16
+    model, ids = random_model(dtype, sharp=0.2 if kind == "float32" else 0.06, **SHAPES[shape]), some_ids(80)
+    if kind == "int8":
+        in_int8(model)
+    wanted = deepcopy(model).float()(ids[None])[0]
+    rounded = off(model(ids[None])[0].float(), wanted)
+    cache, weights = KVCache(model.config, 200, device="cpu", dtype=dtype), len(model.state_dict())
+    steps = TorchSteps(model)
+    with torch.inference_mode():
+        found = torch.cat([steps.output(steps.hidden(p[None], cache)[0]) for p in ids.split([40, 1, 1, 38])]).float()
+        branches = Branches.behind(60, [3, 4], torch.device("cpu"))
+        cache.length = 60
+        behind = steps.output(steps.hidden(torch.cat((ids[60:63], ids[60:64]))[None], cache, branches)[0]).float()
+    allowed = max(1e-4, 1.5 * rounded)
+    assert off(found, wanted) < allowed
+    assert off(behind, torch.cat((wanted[60:63], wanted[60:64]))) < allowed
+    assert len(model.state_dict()) == weights
 
 
 def test_a_torn_library_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

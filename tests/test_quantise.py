@@ -123,3 +123,15 @@ def test_the_layer_multiplies_with_what_it_stands_for(kind: Kind, dtype: torch.d
 def test_rows_that_do_not_divide() -> None:
     with pytest.raises(ConfigError, match="Rows of 192 weights"):
         quantise(drawn(2, 192), "int4")
+
+
+@pytest.mark.parametrize("rows", [64, 72])
+def test_few_lines_in_bfloat16_are_multiplied_in_another_way(rows: int) -> None:
+    generator = torch.Generator().manual_seed(1)
+    layer = QuantisedLinear(quantise(torch.randn(rows, 128, generator=generator), "int8"))
+    for shape in ((1, 128), (1, 1, 128), (4, 128), (5, 128), (2, 3, 128)):
+        x = torch.randn(shape, generator=generator).bfloat16()
+        wanted = x.float() @ dequantise(layer.quantised).T
+        found = layer(x)
+        assert (found.shape, found.dtype) == (wanted.shape, torch.bfloat16)
+        assert (found.float() - wanted).norm() / wanted.norm() < 0.01

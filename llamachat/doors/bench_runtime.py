@@ -22,11 +22,11 @@ import typer
 from llamachat.errors import ConfigError, EngineError, LlamaChatError
 
 if TYPE_CHECKING:
+    import torch
     from rich.table import Table
 
     from llamachat.doors.bench_llama_cpp import LlamaCpp
     from llamachat.doors.bench_peers import Peer
-    from llamachat.model import Transformer
     from llamachat.runtime import LlamaRuntime
 
 Shape = Annotated[str, typer.Option(help="Random weights: nano, 1b, 3b, 8b or 70b; or bundled: the embedded model.")]
@@ -257,30 +257,31 @@ def measure(setup: Setup, what: str, *sizes: int) -> tuple[list[Row], str]:
         raise ConfigError("llama-cpp-python is not installed.", "pip install 'llamachat[bench]' compiles it.")
     if setup.dtype == "int8" and setup.peer != "llama.cpp":
         raise ConfigError("int8 is compared with llama.cpp only.", "Choose --peer llama.cpp, or another dtype.")
-    from llamachat.doors.bench_peers import Peer, in_int8, peak_memory, random_model, runtime_of
+    from llamachat.doors.bench_peers import Peer, bytes_a_token, in_int8, peak_memory, random_model, runtime_of
 
     try:
         int8 = setup.dtype == "int8"
         dtype = None if int8 else setup.dtype
         model = random_model(setup.shape, setup.device, dtype, setup.positions + 8, setup.weights)
-        theirs: Any = None
-        if setup.peer == "llama.cpp":  # first, since it wants the weights before they are quantised
+        theirs: Any = None  # first, since it wants the weights as they are
+        if setup.peer == "llama.cpp":
             from llamachat.doors.bench_llama_cpp import LlamaCpp
 
             theirs = LlamaCpp(model, setup.threads, "Q8_0" if int8 else "")
+        elif setup.peer == "transformers" and not setup.weights and find_spec("transformers"):
+            theirs = Peer(model, setup.threads)
         if int8:
             in_int8(model)
+        size = bytes_a_token(model)
         ours = runtime_of(model, setup.threads)
         if setup.tune:
             ours.tune()
         asyncio.run(time_ours(ours, prompt(sizes[0], 0), 4))
         rows = [] if theirs else [Row("peak memory, ours alone", peak_memory(model) / 2**20, "MiB")]
-        if setup.peer == "transformers" and not setup.weights and find_spec("transformers"):
-            theirs = Peer(model, setup.threads)
         if theirs:
             theirs.time(prompt(sizes[0], 0), 4)
         rows += getattr(Bench(ours, theirs, setup.rounds, setup.peer == "llama.cpp"), what)(*sizes)
-        rows += memory(model, rows)
+        rows += memory(model.norm.weight.device, size, rows)
     except (RuntimeError, MemoryError) as error:
         raise EngineError(f"The engine failed: {error}", "Choose a smaller shape.") from error
     ours.close()
@@ -291,16 +292,16 @@ def measure(setup: Setup, what: str, *sizes: int) -> tuple[list[Row], str]:
     return rows, f"{kind} on {weight.device} · {machine} · {date.today()}"
 
 
-def memory(model: "Transformer", rows: Sequence[Row]) -> Iterator[Row]:
-    """How fast memory is in this run, in GB/s, and per cent of it that plain decoding uses, if ``rows`` tell."""
-    from llamachat.doors.bench_peers import bandwidth, bytes_a_token
+def memory(place: "torch.device", size: int, rows: Sequence[Row]) -> Iterator[Row]:
+    """How fast memory is in this run, in GB/s, and per cent of it that plain decoding uses, if ``rows`` tell: of
+    ``size`` bytes an id."""
+    from llamachat.doors.bench_peers import bandwidth
 
-    place = model.tok_embeddings.weight.device
     read, copied = bandwidth(place, BUFFER if place.type == "cuda" else SMALL)
     yield Row("memory is read at", read / 1e9, "GB/s")
     for row in rows:
         if row.name == "decode, plain":
-            used = row.ours * bytes_a_token(model)
+            used = row.ours * size
             yield Row("memory is copied at (read + written)", copied / 1e9, "GB/s")
             yield Row("decode, share of what can be read", 100 * used / read, "%")
             yield Row("decode, share of what can be copied", 100 * used / copied, "%")

@@ -9,6 +9,7 @@ from torch import Generator, Tensor
 from llamachat.model import Branches, KVCache, ModelConfig, Transformer
 from llamachat.sampling import SamplingParams
 
+UNCOMPILED = "Replies come slower than this processor could give them: there is no C++ compiler. Install g++ or clang."
 SLOW = "Replies come slower than this GPU could give them, by plain torch: {}."
 
 
@@ -79,8 +80,12 @@ def fast(model: Transformer, threads: int | None = None) -> tuple[Steps, str]:
     if type(model) is not Transformer:  # a share of one: its layers talk to other processes
         return model, ""
     if model.norm.weight.device.type == "cpu":
+        from llamachat.steps.compiler import native
         from llamachat.steps.native import NativeSteps, supports
+        from llamachat.steps.torch_steps import TorchSteps
 
+        if not native().possible:
+            return TorchSteps(model), UNCOMPILED
         if supports(model):
             return NativeSteps(model, threads), ""
     return on_gpu(model) if model.norm.weight.is_cuda else (model, "")

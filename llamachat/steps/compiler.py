@@ -39,6 +39,11 @@ class Build:
         if not self._load():
             Thread(target=self._make, name="llamachat-compiler", daemon=True).start()
 
+    @property
+    def possible(self) -> bool:
+        """Whether it is there, or there is a compiler to make it."""
+        return self.library is not None or compiler() is not None
+
     def wait(self, seconds: float = PATIENCE) -> ctypes.CDLL | None:
         """The library once it is certain whether there is one."""
         self._done.wait(seconds)
