@@ -60,11 +60,12 @@ class KVCache:
         self.length = 0
 
     def put(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Write (1, K, T, E) behind the valid positions; return all, (1, K, length + T, E). The model moves on."""
+        """Write (1, K, T, E) behind the valid positions; return all, (1, K, length + T, E), in their dtype. The model
+        moves on."""
         end = self.length + keys.shape[2]
         self.keys[layer, :, :, self.length : end] = keys
         self.values[layer, :, :, self.length : end] = values
-        return self.keys[layer, :, :, :end], self.values[layer, :, :, :end]
+        return self.keys[layer, :, :, :end].to(keys.dtype), self.values[layer, :, :, :end].to(keys.dtype)
 
     def copy(self, start: int, end: int) -> Tensor:
         """Keys and values of positions ``start`` to ``end``, (2, L, K, T, E), on the CPU: pinned if they come from

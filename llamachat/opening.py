@@ -31,6 +31,7 @@ def open_runtime(settings: Config, name: str | None = None) -> "LlamaRuntime | R
     runtime = LlamaRuntime.open(
         Path(name).expanduser() if name else own,
         weights=settings.chat.weights,
+        kv=settings.cache.kv,
         budgets=Budgets(None if ram is None else ram << 20, disk << 20, cache_dir() / "kv"),
     )
     if settings.chat.draft:

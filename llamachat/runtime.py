@@ -8,7 +8,7 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import torch
 from torch import Tensor
@@ -50,7 +50,7 @@ class LlamaRuntime:
     this is slower than it should be.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 options, by name
         self,
         model: Transformer,
         tokenizer: Tokenizer,
@@ -61,6 +61,7 @@ class LlamaRuntime:
         context: int | None = None,
         threads: int | None = None,
         budgets: Budgets = Budgets(),
+        kv: torch.dtype | None = None,
     ) -> None:
         self.tokenizer, self.dialect, self.name = tokenizer, dialect, name
         self.sampling = sampling
@@ -72,10 +73,10 @@ class LlamaRuntime:
         self.scores: list[TokenScore] = []
         """Of the ids of the latest ``generate``, each there before its id is, if ``sampling.logprobs`` asks for it."""
         self.live_ids: list[int] = []
-        kind = model.tok_embeddings.weight.dtype
-        self.parked = Tiers(budgets, lambda: fingerprint(model.state_dict(), model.config, kind))
+        self._kv = kv or model.tok_embeddings.weight.dtype
+        self.parked = Tiers(budgets, lambda: fingerprint(model.state_dict(), model.config, self._kv))
         wanted = threads or default_threads(model)
-        self._model, self.notice = fast(model, threads)
+        self._model, self.notice = fast(model, threads, self._kv)
         self._weight = model.tok_embeddings.weight
         self._cache: KVCache | None = None
         self.lookup: Drafter = PromptLookup()  # who guesses
@@ -91,12 +92,14 @@ class LlamaRuntime:
         max_context: int | None = None,
         threads: int | None = None,
         weights: Weights | None = None,
+        kv: Literal["fp8"] | None = None,
         budgets: Budgets = Budgets(),
         team: "Team | None" = None,
         progress: Callable[[float], None] | None = None,
     ) -> "LlamaRuntime":
         """Load a checkpoint: on CUDA in bfloat16 where there is one, else on the CPU in float32 (bfloat16 from 1e9
-        weights on). ``weights`` quantises its linear layers, or asks for bfloat16. ``progress`` gets the share loaded.
+        weights on). ``weights`` quantises its linear layers, or asks for bfloat16, and ``kv`` what is kept of ids that
+        were read. ``progress`` gets the share loaded.
         With a ``team``, this process leads it.
 
         Raises CheckpointError, TokenizerError, ConfigError (no such device), EngineError (not enough memory).
@@ -127,6 +130,7 @@ class LlamaRuntime:
             context=context,
             threads=threads,
             budgets=budgets,
+            kv=torch.float8_e4m3fn if kv else None,
         )
 
     async def generate(
@@ -250,7 +254,7 @@ class LlamaRuntime:
         """
         if self._cache is None:
             weight = self._weight
-            self._cache = KVCache(self._model.config, self.context, device=weight.device, dtype=weight.dtype)
+            self._cache = KVCache(self._model.config, self.context, device=weight.device, dtype=self._kv)
         known = prompt[:-1]
         shared = common_prefix(self.live_ids, known)
         self.live_ids = known[: self.parked.switch(self._cache, self.live_ids, known)]

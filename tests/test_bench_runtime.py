@@ -80,7 +80,7 @@ def test_each_measures_both(what: str, sizes: list[str], rows: int) -> None:
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        (["--dtype", "int8", "--peer", "none"], "llama.cpp only"),
+        (["--dtype", "int8", "--peer", "none"], "llama.cpp's decoding only"),
         (["--shape", "9b"], "no shape called '9b'"),
         (["--shape", "tiny", "--peer", "them"], "no peer called 'them'"),
         (["--shape", "tiny", "--dtype", "int3"], "dtype is int3"),

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from threading import Event
+from typing import Literal
 
 import pytest
 import torch
@@ -96,6 +97,36 @@ def test_bfloat16_agrees_too(folder: Path) -> None:
         known, logits = line.read(prompt)
         assert error(logits, model(torch.tensor([prompt]))[0, -1]) <= 0.01
     assert known == 39
+
+
+class Rounded(KVCache):
+    """What fp8 would hold, in bfloat16."""
+
+    def put(self, layer: int, keys: torch.Tensor, values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return super().put(layer, *(part.to(torch.float8_e4m3fn).bfloat16() for part in (keys, values)))
+
+
+def test_fp8_halves_the_bytes_and_means_its_numbers(folder: Path) -> None:
+    model = open_checkpoint(folder).load_model(dtype=torch.bfloat16)
+    lines = [Line(model, 1 << 30, dtype) for dtype in (torch.float8_e4m3fn, torch.bfloat16)]
+    lines[1].cache = Rounded(model.config, 200, device="cpu", dtype=torch.bfloat16)
+    for prompt in (list(range(40)), [*range(20), *range(100, 130)], list(range(40))):
+        (known, logits), (_, expected) = (line.read(prompt) for line in lines)
+        assert torch.equal(logits, expected)
+    assert known == 39
+    assert 0 < 2 * lines[0].tree.size == lines[1].tree.size
+
+
+@pytest.mark.parametrize("kv", [None, "fp8"])
+async def test_fp8_is_asked_for_by_name(folder: Path, kv: Literal["fp8"] | None) -> None:
+    runtime = LlamaRuntime.open(folder, device="cpu", threads=1, kv=kv)
+    await say(runtime, SYSTEM)
+    assert runtime._cache
+    assert runtime._cache.values.dtype == (torch.float8_e4m3fn if kv else torch.float32)
+    await say(runtime, [*SYSTEM[:20], 1, 2])
+    await say(runtime, [*SYSTEM, 1])
+    assert runtime.stats.prefilled_tokens == 1
+    runtime.close()
 
 
 def test_what_was_left_first_goes_first_and_from_its_end(model: Transformer) -> None:

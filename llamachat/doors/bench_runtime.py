@@ -255,8 +255,8 @@ def measure(setup: Setup, what: str, *sizes: int) -> tuple[list[Row], str]:
         raise ConfigError(f"There is no peer called {setup.peer!r}.", "Choose transformers, llama.cpp or none.")
     if setup.peer == "llama.cpp" and not find_spec("llama_cpp"):
         raise ConfigError("llama-cpp-python is not installed.", "pip install 'llamachat[bench]' compiles it.")
-    if setup.dtype == "int8" and setup.peer != "llama.cpp":
-        raise ConfigError("int8 is compared with llama.cpp only.", "Choose --peer llama.cpp, or another dtype.")
+    if setup.dtype == "int8" and (setup.peer != "llama.cpp" or what != "decode"):
+        raise ConfigError("int8 is compared with llama.cpp's decoding only.", "Choose --peer llama.cpp.")
     from llamachat.doors.bench_peers import Peer, bytes_a_token, in_int8, peak_memory, random_model, runtime_of
 
     try:

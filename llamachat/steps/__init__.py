@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Any, Protocol, runtime_checkable
 
-from torch import Generator, Tensor
+from torch import Generator, Tensor, dtype
 
 from llamachat.model import Branches, KVCache, ModelConfig, Transformer
 from llamachat.sampling import SamplingParams
@@ -74,19 +74,20 @@ class Head(Protocol):
     def __call__(self, hidden: Tensor, /) -> Tensor: ...
 
 
-def fast(model: Transformer, threads: int | None = None) -> tuple[Steps, str]:
-    """The fastest way to take the steps of ``model`` where its weights are; on the CPU with so many ``threads``, or as
-    many as turn out best. And a sentence for the user where that is slower than it should be."""
+def fast(model: Transformer, threads: int | None = None, kv: dtype | None = None) -> tuple[Steps, str]:
+    """The fastest way to take the steps of ``model`` where its weights are, with keys and values in ``kv``; on the CPU
+    with so many ``threads``, or as many as turn out best. And a sentence for the user where that is slower than it
+    should be."""
     if type(model) is not Transformer:  # a share of one: its layers talk to other processes
         return model, ""
     if model.norm.weight.device.type == "cpu":
         from llamachat.steps.compiler import native
-        from llamachat.steps.native import NativeSteps, supports
+        from llamachat.steps.native import LONG, NativeSteps, supports
         from llamachat.steps.torch_steps import TorchSteps
 
         if not native().possible:
             return TorchSteps(model), UNCOMPILED
-        if supports(model):
+        if supports(model) and (kv is None or kv in LONG):
             return NativeSteps(model, threads), ""
     return on_gpu(model) if model.norm.weight.is_cuda else (model, "")
 
