@@ -86,7 +86,7 @@ def test_what_is_wrong_has_a_hint_and_the_exit_code_says_so(home: dict[str, str]
 
 
 def test_a_model_that_is_slower_than_it_should_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtime, "fast", lambda model, threads: (model, "Replies come slower: no kernels."))
+    monkeypatch.setattr(runtime, "fast", lambda model, *given: (model, "Replies come slower: no kernels."))
     well, slow = doctors._model(bundled_model())
     assert (well.state, slow.state, slow.detail) == ("ok", "note", "Replies come slower: no kernels.")
     assert slow.hint
