@@ -183,6 +183,16 @@ async def test_slow_libraries_are_loaded_before_the_clock_of_a_cell_runs() -> No
 
 
 @pytest.mark.parametrize("kind", KINDS)
+async def test_the_cause_of_a_death_is_told_and_libraries_are_loaded_for_the_next_worker_too(kind: Any) -> None:
+    python = PythonSession(walls=kind, policy=False, warm=False)
+    await python.look("frame.plot()")
+    died = await python.run("import os\nos._exit(3)")
+    assert str(died.error).startswith("The code ended its process (exit status 3).")
+    assert (await python.run("import sys\n'matplotlib.backends.backend_agg' in sys.modules")).value == "True"
+    await python.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
 async def test_plots_are_made_behind_all_walls(kind: Any) -> None:
     """The list of fonts is read-only in some, where matplotlib then looked for another place and broke."""
     python = PythonSession(walls=kind, warm=False)

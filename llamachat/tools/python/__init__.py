@@ -104,6 +104,7 @@ class PythonSession:
         self._pool: Pool | None = None  # lives as long as a session holds it
         self._clear = weakref.finalize(self, self._home.clear)
         self._lost = False
+        self._ahead = ""  # code that is to come
 
     @property
     def tool(self) -> Tool:
@@ -173,10 +174,11 @@ class PythonSession:
         self._pool = None
 
     async def look(self, ahead: str = "") -> Walls:
-        """The layers that hold a worker here, found by starting one, ready for code like ``ahead``. Raises as ``run``
-        does."""
+        """The layers that hold a worker here, found by starting one, ready for code like ``ahead``, and so is each that
+        comes after it. Raises as ``run`` does."""
+        self._ahead = ahead
         async with self._lock:
-            await self._need_worker(ahead)
+            await self._need_worker("")
         assert self.walls
         return self.walls
 
@@ -194,7 +196,7 @@ class PythonSession:
             self._drop()
             _ = self._home.folder  # if there is no place for files, say so first
             self._pool = self._pool or pool(self._wanted)
-            self._worker, self.walls = await self._pool.take(code)
+            self._worker, self.walls = await self._pool.take(f"{self._ahead}\n{code}")
             assert self._worker.link.scratch is not None
             room = Room(self._worker.link.scratch, self._worker.attached, self._worker.shown)
             await asyncio.to_thread(self._home.move_in, room)

@@ -164,9 +164,10 @@ class WorkerProcess:
                 call.killer.cancel()
             self._unlisten(loop)
             if not call.answer.done() or call.answer.result() is None:
-                self.kill()
+                self._strike()
         if frame is None:
-            await self._hear(lambda: self.link.over, GRACE)
+            await self._hear(lambda: self.link.over, GRACE)  # before its zygote goes, which may be all that can tell
+            self.kill()
         self._drain(call)
         out, err = (bytes(data).decode("utf-8", "replace") for data in printed.values())
         return Ran(frame, out, err, call.stopped, self.link.exit, self.link.cpu, call.started)
@@ -242,10 +243,13 @@ class WorkerProcess:
         """End it at once, whatever it does; a call that waits for it gets its answer.
 
         It is process 1 of its namespace, so all that it may have started ends with it."""
-        self._killed = True
-        self.link.signal(signal.SIGKILL)
+        self._strike()
         if not self._zygote.plan.shared:
             self._zygote.end()
+
+    def _strike(self) -> None:
+        self._killed = True
+        self.link.signal(signal.SIGKILL)
 
     def end(self) -> None:
         """Kill it and close what is open."""

@@ -35,8 +35,13 @@ class _Experience:
     failures: dict[str, str] = field(default_factory=dict)
 
 
-_SLOW = {"numpy": "numpy", "pandas": "pandas", "matplotlib": "matplotlib.pyplot", "sympy": "sympy"}
-"""Word → module: a second of processor time each, or nearly."""
+_SLOW = {
+    r"\bnumpy\b": ("numpy",),
+    r"\bpandas\b": ("pandas",),
+    r"\b(matplotlib|seaborn|plt)\b|\.(plot|hist|boxplot)\b": ("matplotlib.pyplot", "matplotlib.backends.backend_agg"),
+    r"\bsympy\b": ("sympy",),
+}
+"""What code says → modules: half a second of processor time each, or nearly, and as much for a first list of fonts."""
 _learnt: dict[sandbox.Choice, _Experience] = {}
 _pools: "weakref.WeakValueDictionary[Wanted, Pool]" = weakref.WeakValueDictionary()
 
@@ -131,9 +136,9 @@ class Pool:
 
 
 def _named(code: str) -> list[str]:
-    """The slow libraries that ``code`` names. They are loaded before it runs: on a busy machine that takes longer than
+    """The slow libraries that ``code`` needs. They are loaded before it runs: on a busy machine that takes longer than
     a call may."""
-    return [library for word, library in _SLOW.items() if re.search(rf"\b{word}\b", code)]
+    return [library for words, libraries in _SLOW.items() if re.search(words, code) for library in libraries]
 
 
 def pool(wanted: Wanted) -> Pool:

@@ -26,7 +26,10 @@ from llamachat.tools.python_worker import worker
 from llamachat.tools.tidy import remove_tree
 from llamachat.tools.walls import namespaces
 
-_LIBRARIES = ("numpy", "pandas", "matplotlib", "matplotlib.pyplot")
+_LIBRARIES = (
+    *("numpy", "pandas", "matplotlib", "matplotlib.pyplot"),
+    *("matplotlib.backends.backend_agg", "pandas.plotting._matplotlib"),  # what the first plot would load
+)
 """What is loaded while nobody waits."""
 _FIRST = 100  # descriptors are moved up here, then down to their places
 
