@@ -89,11 +89,21 @@ class _Turn:
     steps: int = 0
     calls: Counter[str] = field(default_factory=Counter)
     reply: Reply | None = None
+    limited: bool = False
+    """Whether the latest reply was as long as one may be, and the context holds another."""
+    told: bool = False
+    """Whether the model was told that a call was cut."""
 
     @property
     def actions(self) -> list[Part]:
         """The calls and broken calls of the latest reply, in order."""
         return [part for part in self.reply.parts if part.to == "ipython"] if self.reply else []
+
+    def may_go_on(self) -> bool:
+        """Whether the model is told that a call of its was cut, and may write it again: once a turn, if there is as
+        much room again as the limit left it."""
+        told, self.told = self.told, True
+        return self.limited and not told and any(part.error or part.cut for part in self.actions)
 
     def count(self, stats: GenerationStats, first_id_at: float | None) -> None:
         """Add one generation."""
@@ -174,7 +184,9 @@ def _ending(turn: _Turn, halt: asyncio.Event, *, acted: bool = False) -> TurnEnd
         return turn.end(StopReason.max_steps, "The model kept repeating the same call.") if looping else None
     stop = turn.reply.message.stop if turn.reply else None
     if stop is StopReason.out_of_tokens:
-        return turn.end(stop, "The reply was cut by the token limit.")
+        if not turn.may_go_on():
+            return turn.end(stop, "The reply was cut by the token limit.")
+        return None
     more = turn.actions or stop is StopReason.end_of_message  # eom without a call: the message goes on in the next one
     return None if more else turn.end(StopReason.end_of_turn)
 
@@ -207,6 +219,8 @@ async def _speak(
     except LlamaChatError as error:
         failure = error
     turn.count(runtime.stats, first_id_at)
+    room = runtime.context - runtime.stats.prompt_tokens - runtime.stats.generated_tokens
+    turn.limited = runtime.stats.generated_tokens >= sampling.max_tokens <= room
     turn.reply = reply = parser.finish(StopReason.cancelled if (failure or halt.is_set()) and not parser.done else None)
     for delta in reply.deltas:
         yield delta
@@ -267,7 +281,7 @@ async def _answer(
     turn: _Turn, part: Part, call: ToolCall, toolbox: Toolbox, approve: Approve | None, halt: asyncio.Event
 ) -> ToolResult:
     """What the model is told about one call of its own."""
-    if part.kind == "error":
+    if part.kind == "error" or part.cut:
         return ToolResult(call, frame_failure(explain(part)), ok=False)
     key = json.dumps([call.name, dict(call.arguments)], sort_keys=True)
     turn.calls[key] += 1

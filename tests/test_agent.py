@@ -177,11 +177,31 @@ async def test_an_identical_call_is_run_twice_at_most() -> None:
 
 async def test_a_reply_cut_by_the_token_limit_runs_nothing() -> None:
     tools = Recorder()
-    stream, _ = await events(["<|python_tag|>2 + 2<|eom_id|>"], tools.box, sampling=SamplingParams(max_tokens=4))
+    stream, _ = await events(["<|python_tag|>2 + 2<|eom_id|>"] * 2, tools.box, sampling=SamplingParams(max_tokens=4))
     assert tools.seen == []
+    (told,) = [event.result.output for event in stream if isinstance(event, ToolEnd)]
+    assert told == "failed\n[stderr]The token limit cut off the code; write it again, shorter.[/stderr]"
     end = stream[-1]
     assert isinstance(end, TurnEnd)
     assert end.stop is StopReason.out_of_tokens
+
+
+async def test_a_model_whose_call_was_cut_is_told_so_once() -> None:
+    tools = Recorder()
+    endless = '{"name": "get_weather", "parameters": {"city": "' + "Rio, " * 100
+    limit = SamplingParams(max_tokens=200)
+    stream, runtime = await events([endless, "Sorry.<|eot_id|>"], tools.box, sampling=limit)
+    assert [event.result.output for event in stream if isinstance(event, ToolEnd)] == [
+        "failed\n[stderr]The token limit cut off the call of get_weather; write it again, shorter.[/stderr]"
+    ]
+    assert isinstance(end := stream[-1], TurnEnd)
+    assert (end.stop, tools.seen, len(runtime.prompts)) == (StopReason.end_of_turn, [], 2)
+    stream, runtime = await events(
+        [endless, "<|python_tag|>x = '" + "y" * 400, "never asked"], tools.box, sampling=limit
+    )
+    assert isinstance(end := stream[-1], TurnEnd)
+    assert (end.stop, end.note) == (StopReason.out_of_tokens, "The reply was cut by the token limit.")
+    assert (tools.seen, len(runtime.prompts)) == ([], 2)
 
 
 async def test_stop_keeps_the_partial_reply() -> None:

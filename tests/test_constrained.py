@@ -27,7 +27,7 @@ LEAVES = st.sampled_from(
     [
         {"type": "string"}, {"type": "integer"}, {"type": "number"}, {"type": "boolean"}, {"type": "null"},
         {"enum": ["red", 'a "b"', "ä😀\n", "re", 5, 2.5, None, True]}, {"const": {"k": [1, "x"]}},
-        {"type": ["string", "null"]}, {"type": "integer", "enum": [1, 10, 100]},
+        {"type": ["string", "null"]}, {"type": "integer", "enum": [1, 10, 100]}, {"type": "string", "maxLength": 3},
         {"oneOf": [{"type": "integer"}, {"type": "null"}]}, {"$ref": "#/$defs/pair"},
     ]
 )  # fmt: skip
@@ -71,7 +71,7 @@ def instances(draw: st.DrawFn, schema: Any, depth: int = 0) -> Any:
         return _object(draw, schema)
     floats = st.floats(allow_nan=False, allow_infinity=False)
     plain: dict[str, st.SearchStrategy[Any]] = {
-        "string": st.text(st.characters(codec="utf-8"), max_size=8),
+        "string": st.text(st.characters(codec="utf-8"), max_size=schema.get("maxLength", 8)),
         "integer": st.integers(),
         "number": st.integers() | floats,
         "boolean": st.booleans(),
@@ -286,6 +286,28 @@ def test_the_first_wrong_byte_is_refused(text: str, right: str, wrong: str) -> N
         constraint = tagged(held)
         assert drive(constraint, text) is None
         assert (drive(constraint, more) is None) is good
+
+
+LENGTHS = [
+    ("", "abc", "d"), ("äö", "\\u00fc", "x"), ("😀😀", "😀", "\\n"), ("\\ud83d\\ude00\\ud83d", "\\uDE00x", "z"),
+    ("ab", "c", "\\"), ("\\ud83d\\ud83d\\ud83d", "\\udfff", "\\"), ("\\ud83d\\ud83d", "\\ud83d", "\\u0041"),
+    ("ab\\ud83d", "\\ude00", "\\ude00"), ("ab\\ud83d", "", "\\n"), ("ab\\ud83d", "", "\\ue"),
+    ("\\u00e4\\n", "\\\\", "\\u"), ("😀\\ude00", "\\ude00", "\\ude00"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "right", "wrong"), LENGTHS)
+def test_a_string_ends_where_its_schema_says(text: str, right: str, wrong: str) -> None:
+    """A model that goes round in circles in a string comes out of it."""
+    schema = {"type": "object", "properties": {"a": {"type": "string", "maxLength": 3}}, "required": ["a"]}
+    held, beginning = grammar(schema), '{"name": "get_weather", "parameters": {"a": "' + text
+    constraint = tagged(held)
+    assert drive(constraint, beginning + right + '"}}') is None
+    assert fits(schema, read(held, (beginning + right + '"}}').encode()))
+    constraint = tagged(held)
+    assert drive(constraint, beginning + right) is None
+    assert drive(constraint, wrong) is not None
+    assert not fits(schema, read(held, (beginning + right + wrong.ljust(6, "0") + '"}}').encode()))
 
 
 @given(st.data())

@@ -128,6 +128,7 @@ def is_noise(text: str) -> bool:
 def explain(part: Part) -> str:
     """One sentence that tells the model what was wrong with a broken call, and what to write instead."""
     name = (part.name or "the function")[:60]
+    what = "the code" if part.cut else f"the call of {name}"
     offered = ", ".join(part.offered) or "nothing"
     meant = get_close_matches(name, part.offered, 1)
     guess = f"did you mean {meant[0]}? These" if meant else "these"
@@ -142,6 +143,6 @@ def explain(part: Part) -> str:
         "bad_python": "The call could not be read; write [name(parameter=value)], each parameter once.",
         "non_literal_argument": f"The arguments of {name} must be literal values, no names, calls or operators.",
         "positional_arguments": f"Name every argument of {name}: parameter=value.",
-        "truncated": f"The token limit cut off the call of {name}; write it again, shorter.",
+        "truncated": f"The token limit cut off {what}; write it again, shorter.",
     }
     return sentences[part.error] if part.error else sentences["truncated"]

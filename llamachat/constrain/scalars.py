@@ -17,6 +17,7 @@ _NUMBER_HEAD = re.compile(rb"-?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?(?:(?<=[0-9])[eE
 _WHOLE_HEAD = re.compile(rb"-?(?:(?:0|[1-9][0-9]*)(?:\.0*)?(?:(?<=[0-9])[eE]\+?[0-9]*)?)?")
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))")
 _MEANT = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+_HIGH, _LOW = range(0xD800, 0xDC00), range(0xDC00, 0xE000)  # the halves of a surrogate pair
 _PENDING = re.compile(rb"\\(?:u[0-9a-fA-F]{0,3})?\Z|[\xc0-\xff][\x80-\xbf]*\Z")
 
 
@@ -45,19 +46,54 @@ class InText(Frame):
         return () if state is None else ((InText(self.quote, state), below),)
 
 
+@dataclass(frozen=True, slots=True)
+class InShortText(InText):
+    """Inside a string of which ``left`` characters may still come. ``code`` is what the digits of an escape say so far;
+    ``high``: the first half of a surrogate pair came, whose second half adds no character."""
+
+    left: int = 0
+    code: int = 0
+    high: bool = False
+
+    def step(self, byte: int, below: Stack) -> Stacks:
+        if self.escape == 0 and byte == self.quote:
+            return (below,)
+        state = escaped(self.escape, byte)
+        if state is None:
+            return ()
+        left, code, high = self.left, 0, self.high
+        if state == 0 and not 0x80 <= byte < 0xC0:  # a character is whole, or begins in UTF-8
+            code = self.code << 4 | int(chr(byte), 16) if self.escape > 0 else 0
+            left -= not (high and code in _LOW)
+            high = code in _HIGH
+        elif self.escape > 0:
+            code = self.code << 4 | int(chr(byte), 16)
+        fits = left >= 0 and (left > 0 or state == 0 or (high and _may_be_low(self.escape, byte)))
+        return ((InShortText(self.quote, state, left, code, high), below),) if fits else ()
+
+
+def _may_be_low(escape: int, byte: int) -> bool:
+    """Whether an escape in this state may still become the second half of a pair: \\uDC00 to \\uDFFF."""
+    return (escape != -1 or byte == 0x75) and (escape != 4 or byte in b"dD") and (escape != 3 or byte in b"cdefCDEF")
+
+
 def plain(frame: Frame, text: bytes) -> bool:
     """Whether ``text`` changes nothing: ASCII inside a string, without quotes and escapes; most of what is said."""
-    if not isinstance(frame, InText) or frame.escape or not text.isascii():
+    if type(frame) is not InText or frame.escape or not text.isascii():
         return False
     return b"\\" not in text and frame.quote not in text
 
 
 @dataclass(frozen=True, slots=True)
 class Text(Shape):
-    """Any string."""
+    """Any string, of ``longest`` characters at most."""
+
+    longest: int | None = None
 
     def open(self, byte: int, below: Stack, depth: int) -> Stacks:
-        return ((InText(byte), below),) if byte in QUOTES else ()
+        if byte not in QUOTES:
+            return ()
+        return ((InText(byte) if self.longest is None else InShortText(byte, left=self.longest), below),)
 
 
 @dataclass(frozen=True, slots=True)

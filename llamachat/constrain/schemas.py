@@ -1,6 +1,6 @@
 """JSON schemas as shapes: never narrower than the schema, and as wide only where it can't be told byte by byte.
 
-Left to the check of the finished call: sizes of values (minimum, maxLength, …), pattern, format, uniqueItems, not, if,
+Left to the check of the finished call: sizes of values (minimum, minLength, …), pattern, format, uniqueItems, not, if,
 and more than one schema at once (allOf, anyOf beside a type), of which one is held to.
 """
 
@@ -70,7 +70,7 @@ class Schemas:
         if name == "array":
             return (Array(_Items(self, schema)),)
         plain: dict[str, Shapes] = {
-            "string": (Text(),),
+            "string": (Text(_length(schema.get("maxLength"))),),
             "number": (Number(),),
             "integer": (Number(integer=True),),
             "boolean": TRUE + FALSE,
@@ -101,6 +101,10 @@ class Schemas:
                 plain = key.replace("~1", "/").replace("~0", "~")
                 schema = schema.get(plain, True) if isinstance(schema, Mapping) else True
         return True
+
+
+def _length(said: Any) -> int | None:
+    return int(said) if isinstance(said, int | float) and said >= 0 else None
 
 
 @dataclass(slots=True, eq=False)
