@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from llamachat.tools.python import PythonLimits, PythonResult, PythonSession
+from llamachat.tools.python_worker.cells import MAX_SOURCES
 
 CORPORA = Path(__file__).parent / "data" / "sandbox_more"
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -171,6 +172,16 @@ async def test_odd_cells_run(python: PythonSession, code: str, value: str | None
     result = await python.run(code)
     assert (result.value, result.error) == (value, None)
     assert (await python.run("print('still here')")).stdout == "still here\n"
+
+
+async def test_the_sources_of_long_gone_cells_are_forgotten() -> None:
+    session = PythonSession(policy=False)
+    for _ in range(MAX_SOURCES):
+        await session.run("def fail(): 1 / 0")
+    kept = await session.run("import linecache\nlen([name for name in linecache.cache if name.startswith('<cell')])")
+    assert kept.value == str(MAX_SOURCES)
+    assert "cell 1000, line 1, in fail\n    def fail(): 1 / 0" in str((await session.run("fail()")).error)
+    await session.close()
 
 
 async def test_warnings_are_one_line(python: PythonSession) -> None:

@@ -28,6 +28,7 @@ from llamachat.tools.shorten import shorten
 MAX_FRAMES = 8  # of the code, in a traceback
 MAX_FILES = 20  # named to code that looks for another
 MAX_CHAIN = 4  # of exceptions that led to one another
+MAX_SOURCES = 1000  # cells whose lines a traceback can show
 _CELL = re.compile(r"<cell (\d+)>")
 
 
@@ -93,6 +94,7 @@ class Session:
     def _execute(self, code: str) -> str | None:
         name = f"<cell {self._count}>"
         linecache.cache[name] = (len(code), None, plain(code).splitlines(keepends=True), name)
+        linecache.cache.pop(f"<cell {self._count - MAX_SOURCES}>", None)
         compiled = compile_cell(code, name)
         try:
             if compiled.co_flags & inspect.CO_COROUTINE:

@@ -44,17 +44,19 @@ def main(commands_fd: int, results_fd: int, link_fd: int, request: dict[str, Any
         namespaces.give_to_nobody("/scratch", "/mpl")
     _settle(scratch, fonts)
     layers = _enclose(request, walled and root, [*request["places"], attached], [scratch, fonts])
-    _greet(link_fd, scratch, layers)
+    files = Files(scratch, (attached, fonts), frozenset({commands_fd, results_fd}), request["packages"])
+    if request["policy"]:
+        sys.path[:] = [place for place in sys.path if files.holds_runtime(place)]
+    else:
+        lift_policy()
+    session = Session(limits["cpu_seconds"], limits["output"])
+    _greet(link_fd, scratch, layers)  # from here on the clock of a cell may run
     # Not before: the system refuses to pass descriptors on while more than this are under way, of all workers together.
     namespaces.limit(resource.RLIMIT_NOFILE, limits["open_files"])
     with open(commands_fd, "rb") as commands, open(results_fd, "wb") as results:
         if request["policy"]:
-            files = Files(scratch, (attached, fonts), frozenset({commands_fd, results_fd}), request["packages"])
-            sys.path[:] = [place for place in sys.path if files.holds_runtime(place)]
             watch(files, ALLOWED)
-        else:
-            lift_policy()
-        _serve(commands, results, Session(limits["cpu_seconds"], limits["output"]))
+        _serve(commands, results, session)
 
 
 def _settle(scratch: str, fonts: str) -> None:
