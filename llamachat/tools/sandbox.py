@@ -15,18 +15,27 @@ NOT covered, by any layer:
     one kernel is shared. For hostile code that is worth such a hole to somebody, use a virtual machine.
   * Timing and load: a cell may use all processors and its share of memory for as long as it may run, and can tell from
     that what else runs. Sessions in parallel each have their limits; the machine has no limit for the sum of them.
-  * What the code may read: attached files, the Python installation with its packages, /usr/lib, fonts, time zones.
-    A secret that lies in there (a token in site-packages) is readable, though it can't be sent anywhere.
+  * What the code may read: attached files, the Python installation with its packages, /usr/lib, fonts, time zones, and
+    what machine this is (kernel, processors, uptime, the user's number). A secret that lies in there (a token in
+    site-packages) is readable, though it can't be sent anywhere.
+  * Rights behind the walls: root's workers are nobody, but an ordinary user's keep the user's number. What gets through
+    the walls has the user's rights.
+  * Likeness: workers of one zygote have the same addresses and hash seed. What one learns of them helps in the next.
   * What the model then says: the output of a cell goes to the model and to the screen. Code can print what makes the
     model say or call something; other tools (search, functions) have their own permissions.
   * Files that are offered to the user are what the code wrote: a spreadsheet may hold macros, a page scripts.
   * A lie of a cell about itself: without the policy, code shares its process with the writer of result frames, so it
     can forge its own result. It can't forge that of another session, and nothing is unpickled.
+  * What passes the policy: names that libraries resolve from text by themselves (pandas' Styler, Series.agg("name")),
+    and C code without bounds (numpy's as_strided, parsers of pictures). It meets the audit hook and the walls.
+  * Copies of attached files stay in the temporary folder, readable for the user only, if the program is killed behind
+    bubblewrap, until the python tool starts the next time.
 With fewer layers, more is open:
   * Landlock and seccomp only (no namespaces): stat() shows what exists (names, sizes, processes) though not what is in
     files; modes and times can't be set, since Landlock doesn't guard them, so shutil.copy fails; the scratch folder is
     on disk and has no limit for the sum of its files; kernels before 6.12 (Landlock ABI 6) leave abstract sockets to
     seccomp, which allows no socket but a stream pair.
+  * bubblewrap only, and no Landlock: files in /dev/shm have no limit but the machine's memory.
   * macOS: the Seatbelt profile is written by the book and has never been run by us. Apple calls it deprecated.
   * Windows, and kernels that have nothing of the above: no walls at all, the tool is off.
   * ``unwalled``: limits and policy only; RestrictedPython's authors say that it is no sandbox by itself.

@@ -129,10 +129,10 @@ class PythonSession:
             raise ConfigError("There is no working folder yet.", "Run something first.")
         return Path(f"/proc/self/fd/{self._worker.link.scratch}")
 
-    def attach(self, path: Path, name: str = "") -> str:
+    def attach(self, path: Path, name: str | None = None) -> str:
         """Let the code read a copy of ``path`` as ``name`` (default: its own name) in the scratch folder. Returns the
         name. Raises ConfigError if there is no such file, or the name is taken; StorageError if it can't be copied."""
-        name = name or path.name
+        name = path.name if name is None else name
         if not path.is_file():
             raise ConfigError(f"There is no file {path}.", "Check its name.")
         self._home.attach(path, name)

@@ -13,6 +13,8 @@ from llamachat.tools.python.files import Offered, carry_over
 from llamachat.tools.python.zygotes import base
 from llamachat.tools.tidy import remove_tree
 
+MAX_NAME = 255  # bytes
+
 
 @dataclass(frozen=True, slots=True)
 class Room:
@@ -64,7 +66,7 @@ class Home:
     def attach(self, path: Path, name: str) -> None:
         """Take a copy of ``path`` for this worker and those to come. Raises ConfigError, StorageError."""
         given = self.folder / "given" / name
-        if name in (".", "..") or Path(name).name != name or "\0" in name or given.exists():
+        if not _is_plain(name) or given.exists():
             raise ConfigError(f"A file can't be attached as {name!r}.", "Choose another name.")
         try:
             shutil.copyfile(path, given)
@@ -117,3 +119,12 @@ class Home:
         if self._left is not None:
             os.close(self._left)
             self._left = None
+
+
+def _is_plain(name: str) -> bool:
+    """Whether a file in a folder can be called so."""
+    try:
+        size = len(os.fsencode(name))
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in name and Path(name).name == name and name not in ("", ".", "..") and size <= MAX_NAME

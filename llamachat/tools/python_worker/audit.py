@@ -102,6 +102,13 @@ def _open(args: tuple[Any, ...], files: Files, _modules: frozenset[str]) -> None
     files.check(args[0], write=bool(args[2] & _WRITING))
 
 
+def _import(args: tuple[Any, ...], files: Files, _modules: frozenset[str]) -> None:
+    """Refuse to import while a library looks for modules in the working folder, as unittest's discovery makes it do:
+    what lies there is the code's, and no rule was applied to it."""
+    if not all(files.holds_runtime(place) for place in args[2] or ()):
+        raise PermissionError("modules can't be imported from the working folder; put their code into a cell")
+
+
 def _database(args: tuple[Any, ...], files: Files, _modules: frozenset[str]) -> None:
     if args[0] not in (":memory:", b":memory:", ""):
         files.check(args[0], write=True)
@@ -168,6 +175,7 @@ def _picklable(module: str, name: str, modules: frozenset[str]) -> bool:
 
 _CHECKS: dict[str, Callable[[tuple[Any, ...], Files, frozenset[str]], None]] = {
     "open": _open,
+    "import": _import,
     "pickle.find_class": _pickled,
     "sqlite3.connect": _database,
     "compile": _source,
