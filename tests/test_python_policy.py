@@ -116,7 +116,9 @@ IMPORTED = """
 import sys
 from llamachat.tools.python_worker.audit import Files, watch
 TEXT = "def f(self): return self.__dict__"
-watch(Files("."), ())
+files = Files("/nowhere", packages=FOLDER)
+sys.path[:] = [place for place in sys.path if files.holds_runtime(place)]
+watch(files, ())
 exec(compile("import writes_code", "<cell 1>", "exec"))
 try:
     exec(compile("exec(TEXT)", "<cell 2>", "exec"))
@@ -129,7 +131,7 @@ def test_a_library_may_compile_what_it_likes_while_it_is_imported(tmp_path: Path
     """scipy.stats makes classes of text that reads ``self.__dict__``; text that comes later could be the model's."""
     (tmp_path / "writes_code.py").write_text("exec('def f(self): return self.__dict__')\nprint('imported')")
     environment = {"PYTHONPATH": f"{Path(llamachat.__file__).parents[1]}:{tmp_path}", "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, "-c", IMPORTED.replace('Files(".")', f"Files({str(tmp_path)!r})")]
+    command = [sys.executable, "-c", IMPORTED.replace("FOLDER", repr(str(tmp_path)))]
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.stdout == "imported\ntext that uses '__dict__' can't be evaluated here\n", done.stderr
 
