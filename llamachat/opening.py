@@ -1,5 +1,6 @@
 """Which engine answers: ours with a checkpoint, in one process or several, or one behind an address. Imports late."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,9 +13,11 @@ if TYPE_CHECKING:
     from llamachat.runtime import LlamaRuntime
 
 
-def open_runtime(settings: Config, name: str | None = None) -> "LlamaRuntime | RemoteRuntime":
+def open_runtime(
+    settings: Config, name: str | None = None, progress: Callable[[float], None] | None = None
+) -> "LlamaRuntime | RemoteRuntime":
     """What ``settings`` ask for, or in its place the checkpoint or the address ``name``. Slow: it may import torch and
-    read weights. Raises LlamaChatError."""
+    read weights; ``progress`` gets the share that is there. Raises LlamaChatError."""
     own = Path(settings.chat.model).expanduser() if settings.chat.model else bundled_model()
     url = settings.remote.url if name is None else name if "://" in name else None
     if url:
@@ -26,13 +29,14 @@ def open_runtime(settings: Config, name: str | None = None) -> "LlamaRuntime | R
     from llamachat.runtime import LlamaRuntime
 
     if rank() is not None:
-        return _lead(settings, own, name)
+        return _lead(settings, own, name, progress)
     ram, disk = settings.cache.ram_mb, settings.cache.disk_mb
     runtime = LlamaRuntime.open(
         Path(name).expanduser() if name else own,
         weights=settings.chat.weights,
         kv=settings.cache.kv,
         budgets=Budgets(None if ram is None else ram << 20, disk << 20, cache_dir() / "kv"),
+        progress=progress,
     )
     if settings.chat.draft:
         _guess(runtime, Path(settings.chat.draft).expanduser())
@@ -71,7 +75,7 @@ def follow(settings: Config) -> None:
     team.follow(team.load(checkpoint, default_dtype(team.device, checkpoint)))
 
 
-def _lead(settings: Config, own: Path, name: str | None) -> "LlamaRuntime":
+def _lead(settings: Config, own: Path, name: str | None, progress: Callable[[float], None] | None) -> "LlamaRuntime":
     """In the first process of torchrun. Branches that are left are not parked: each process would have to."""
     from llamachat.kv_tiers import Budgets
     from llamachat.parallel import Team
@@ -81,4 +85,4 @@ def _lead(settings: Config, own: Path, name: str | None) -> "LlamaRuntime":
         raise ConfigError("Under torchrun the model can't be changed.", "Leave, and start again with -m.")
     if settings.chat.weights not in (None, "bf16"):
         raise ConfigError("Quantised weights can't be split over processes.", "Leave out --weights, or torchrun.")
-    return LlamaRuntime.open(own, team=Team(), budgets=Budgets(ram=0))
+    return LlamaRuntime.open(own, team=Team(), budgets=Budgets(ram=0), progress=progress)

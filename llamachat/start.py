@@ -187,7 +187,7 @@ def screen(start: Start, tab: bool = False) -> int:
     workshop = start.workshop()
     chat, url = start.config.chat, start.config.remote.url
     app = LlamaChatApp(
-        lambda other: open_runtime(start.config, other),
+        lambda other: open_runtime(start.config, other, lambda share: screens[0].turns.loaded(share)),
         start.settings(workshop.toolbox),
         url or (Path(chat.model).expanduser().name if chat.model else "nano"),
         store=store,

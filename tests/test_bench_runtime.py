@@ -9,7 +9,7 @@ import torch
 import typer
 from typer.testing import CliRunner
 
-from llamachat.doors import bench_llama_cpp, bench_load, bench_peers, bench_runtime
+from llamachat.doors import bench_llama_cpp, bench_load, bench_peers, bench_runtime, bench_start
 from llamachat.model import ModelConfig, RopeScaling
 from llamachat.paths import bundled_model
 
@@ -20,6 +20,7 @@ app.command()(bench_runtime.decode)
 app.command()(bench_runtime.prefill)
 app.command()(bench_runtime.turn)
 app.command()(bench_load.load)
+app.command()(bench_start.start)
 
 
 @pytest.fixture(autouse=True)
@@ -98,6 +99,14 @@ def test_a_shape_that_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     done = CliRunner().invoke(app, ["decode", "--shape", "8b", "--device", "cpu"])
     assert done.exit_code == 2
     assert "takes 15.0 GiB, and 0.9 GiB are free" in done.stderr
+
+
+def test_a_start_is_measured() -> None:
+    done = CliRunner().invoke(app, ["start", "--rounds", "1", "--json"])
+    assert done.exit_code == 0, done.output
+    rows = json.loads(done.stdout)["rows"]
+    assert [row["unit"] for row in rows] == ["ms", "ms", "tok/s", "MB"]
+    assert all(row["ours"] > 0 for row in rows)
 
 
 def test_loading_is_measured_beside_a_plain_read(tmp_path: Path) -> None:

@@ -130,8 +130,10 @@ async def test_the_setting_opens_it_and_another_vocabulary_is_refused(
     folders: dict[str, Path], tmp_path: Path, plain: LlamaRuntime
 ) -> None:
     settings = Config(chat=ChatConfig(model=str(folders["model"]), draft=str(folders["other"])))
-    runtime = open_runtime(settings)
+    shares = list[float]()
+    runtime = open_runtime(settings, progress=shares.append)
     assert isinstance(runtime, LlamaRuntime)
+    assert (shares[-1], sorted(shares)) == (1.0, shares)
     assert isinstance(runtime.lookup, DraftModel)
     prompt, greedy = [i * 31 % 500 for i in range(30)], SamplingParams(temperature=0.0, max_tokens=30)
     assert await say(runtime, prompt, greedy) == await say(plain, prompt, greedy)

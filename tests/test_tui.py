@@ -141,6 +141,8 @@ async def test_a_message_may_be_sent_while_the_model_loads():
         await say(pilot, "hi")
         await until(pilot, lambda: "waiting for the model" in shown(app))
         assert "loading nano" in status(app)
+        app.turns.loaded(0.4)
+        await until(pilot, lambda: "loading nano … 40%" in status(app))
         loaded.set()
         await until(pilot, lambda: "Hello" in shown(app))
 

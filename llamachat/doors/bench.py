@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llamachat.doors import bench_gpu, bench_load, bench_runtime, bench_soak, bench_tui
+from llamachat.doors import bench_gpu, bench_load, bench_runtime, bench_soak, bench_start, bench_tui
 from llamachat.errors import ConfigError, LlamaChatError
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ for command in (
     bench_runtime.prefill,
     bench_runtime.turn,
     bench_load.load,
+    bench_start.start,
     bench_soak.soak,
     bench_gpu.gpu,
 ):

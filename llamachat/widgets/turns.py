@@ -48,15 +48,21 @@ class Turns:
         self.queue = Queue()
         self.model_name = self.loading = model_name
         """``loading`` is empty while no model is opened."""
+        self._share = 0.0
 
     # ── models ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def load(self, path: str | None) -> None:
         """Open a model beside the one that runs; if that fails, the old one stays."""
+        self._share = 0.0
         with saying(self._chat.front):
             self._opened = await in_thread(partial(self._open_runtime, path))
         self.loading = ""
         self.go_on()
+
+    def loaded(self, share: float) -> None:
+        """So much of the model is there. In any thread."""
+        self._share = share
 
     def open_model(self, path: str) -> None:
         """The same, beside whatever goes on. Raises ConfigError while another is opened."""
@@ -78,7 +84,9 @@ class Turns:
         """What goes on, in a word or two."""
         if stop := self._chat.conversation.stop:
             return "stopping …" if stop.is_set() else self._stage.progress
-        return f"loading {self.loading} …" if self.loading else "" if self._chat.conversation.runtime else "no model"
+        if self.loading:
+            return f"loading {self.loading} …{f' {self._share:.0%}' if self._share else ''}"
+        return "" if self._chat.conversation.runtime else "no model"
 
     # ── messages ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
