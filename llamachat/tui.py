@@ -34,7 +34,7 @@ from llamachat.sessions import Session, Store, unsaved
 from llamachat.tools import Tool
 from llamachat.widgets import STYLESHEET
 from llamachat.widgets.attaching import Attaching
-from llamachat.widgets.caller import call, gallery_of
+from llamachat.widgets.caller import call, gallery_of, leave_on_signals
 from llamachat.widgets.completions import CompletionList
 from llamachat.widgets.desk import Desk
 from llamachat.widgets.history import History
@@ -131,6 +131,7 @@ class LlamaChatApp(App[None]):
     def on_mount(self) -> None:
         """Paint first, then load."""
         dress(self)
+        leave_on_signals(self)
         ui = self.settings.config.ui
         self.animation_level = "none" if ui.reduced_motion else self.animation_level
         self.transcript.gallery = gallery_of(self, ui.pictures)

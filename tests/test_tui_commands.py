@@ -13,7 +13,7 @@ from llamachat.chat.commands import COMMANDS
 from llamachat.testing import ScriptedRuntime
 from llamachat.tools import Tool, ToolOutput
 from llamachat.tui import LlamaChatApp
-from llamachat.widgets.help import HelpScreen
+from llamachat.widgets.help import HelpScreen, HelpView
 from llamachat.widgets.message import ReplyView, UserView
 
 pytestmark = pytest.mark.usefixtures("own_folders")
@@ -226,5 +226,7 @@ async def test_help_opens_scrolls_and_closes():
         await until(pilot, lambda: app.screen.query_one("#help").scroll_y > 1)
         await pilot.press("end")
         await until(pilot, lambda: app.screen.query_one("#help").is_vertical_scroll_end)
+        rows = app.screen.query_one(HelpView).source
+        assert all(key in rows for key in ("ctrl+p  all commands", "p  how likely each token was", "esc, q, ctrl+t"))
         await pilot.press("escape")
         assert not isinstance(app.screen, HelpScreen)

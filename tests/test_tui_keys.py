@@ -16,7 +16,7 @@ from llamachat.sessions import Conditions, Store
 from llamachat.tui import LlamaChatApp
 from llamachat.widgets.entry import Entry
 from llamachat.widgets.help import HelpScreen
-from llamachat.widgets.picker import FRAME, Picker
+from llamachat.widgets.picker import Picker
 
 pytestmark = pytest.mark.usefixtures("own_folders")
 
@@ -156,10 +156,13 @@ async def test_a_session_is_chosen_before_anything_is_said():
     app = make_app([HELLO], store=store, choose=True)
     async with app.run_test(size=(100, 30)) as pilot:
         await until(pilot, lambda: isinstance(app.screen, Picker))
-        assert app.screen.query_one("#picker").region.height == 2 + FRAME  # no larger than its rows need
+        await until(pilot, lambda: app.screen.query_one("#picker").region.height == 5)  # no larger than two rows need
         rows = app.screen.query_one(OptionList)
         assert [str(rows.get_option_at_index(i).prompt).split("  ")[0] for i in (0, 1)] == ["alpacas", "llamas in peru"]
-        await pilot.press(*"peru", "enter")
+        await pilot.press(*"peru")
+        await until(pilot, lambda: rows.option_count == 1)
+        assert app.screen.query_one("#picker").region.height == 5  # nothing moves
+        await pilot.press("enter")
         await until(pilot, lambda: "llamas in peru" in shown(app))
         await say(pilot, "hi")
         await until(pilot, lambda: not app.conversation.busy and app.dialog[-1].text == "Hello.")

@@ -1,7 +1,9 @@
 """The screen with nothing faked: a terminal, the embedded model, the python tool."""
 
+import fcntl
 import os
 import pty
+import signal
 import subprocess
 import sys
 import termios
@@ -69,7 +71,9 @@ def open_runtime(path):
     raise CheckpointError("No engine today.", "Come back tomorrow.")
 
 persona = Persona("default", "Help.")
-LlamaChatApp(open_runtime, Settings(persona, {"default": persona}), "nano").run()
+app = LlamaChatApp(open_runtime, Settings(persona, {"default": persona}), "nano")
+app.run()
+sys.exit(app.return_code)
 """
 
 
@@ -90,6 +94,46 @@ def test_in_a_terminal_the_first_frame_is_painted_before_the_engine_is_opened():
     assert app.returncode == 0
     assert 0 < output.index(b"sk anything") < output.index(b"ENGINE:False")
     assert b"Traceback" not in output
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_it_in_order(number: signal.Signals):
+    terminal, inside = pty.openpty()
+    termios.tcsetwinsize(inside, (24, 80))
+    command = [sys.executable, "-c", FIRST_FRAME]
+    with subprocess.Popen(
+        command, stdin=inside, stdout=inside, stderr=inside, env={**os.environ, "TERM": "xterm"}
+    ) as app:
+        os.close(inside)
+        output = b""
+        while chunk := read(terminal):
+            output += chunk
+            if b"No engine today." in chunk:
+                app.send_signal(number)
+    os.close(terminal)
+    assert app.returncode == 128 + number
+    assert output.index(b"No engine today.") < output.index(b"\x1b[?1049l")  # the terminal is as it was
+
+
+def test_a_terminal_that_goes_ends_it():
+    terminal, inside = pty.openpty()
+    termios.tcsetwinsize(inside, (24, 80))
+
+    def own_terminal() -> None:
+        os.setsid()
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+    with subprocess.Popen(
+        [sys.executable, "-c", FIRST_FRAME], stdin=inside, stdout=inside, stderr=inside, preexec_fn=own_terminal,
+        env={**os.environ, "TERM": "xterm"},
+    ) as app:  # fmt: skip
+        os.close(inside)
+        output = b""
+        while b"No engine today." not in output:
+            output += (chunk := read(terminal))
+            assert chunk
+        os.close(terminal)
+        assert app.wait(20) is not None
 
 
 def test_in_a_terminal_the_prompt_is_written_in_an_editor(tmp_path: Path):

@@ -1,6 +1,8 @@
-"""Caller: sends codes to the terminal that shows the app, pictures among them, and calls a user who looks elsewhere.
-Knows no dialog."""
+"""Caller: sends codes to the terminal that shows the app, pictures among them, calls a user who looks elsewhere, and
+hears what the system calls. Knows no dialog."""
 
+import asyncio
+import signal
 from functools import partial
 
 from textual.app import App
@@ -15,6 +17,15 @@ def send(app: App[None], codes: str) -> None:
     """Write ``codes`` to the terminal."""
     if app._driver:
         app._driver.write(codes)
+
+
+def leave_on_signals(app: App[None]) -> None:
+    """End ``app`` in order when its terminal goes, or it is told to end: what was said is written, and the terminal is as
+    it was. Under nohup the terminal may go."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            loop.add_signal_handler(number, partial(app.exit, return_code=128 + number))
 
 
 def call(app: App[None], text: str) -> None:

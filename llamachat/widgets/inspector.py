@@ -42,6 +42,7 @@ _LIKELY_LEGEND = Text(" ").join(
     Text(f" {name} ", f"{colour} reverse")
     for (_, colour), name in zip(_SURPRISE, ("likely: 50% and more", "10%", "1%", "a surprise"), strict=True)
 )
+_TAKE = "With p: go on from here with the first alternative; 2 to 5 with another"
 _OFFER = "p: how likely each token was"
 
 
@@ -163,7 +164,7 @@ class InspectorScreen(ModalScreen[None]):
         Binding("escape,q,ctrl+t", "dismiss", "Close", id="inspector.close"),
         Binding("p", "likely", "How likely each token was", id="inspector.likely"),
         *(
-            Binding(str(key), f"take({key})", f"Go on from here with alternative {key}", id=f"inspector.take{key}")
+            Binding(str(key), f"take({key})", "" if key > 1 else _TAKE, id=f"inspector.take{key}")
             for key in range(1, ALTERNATIVES + 1)
         ),
     ]

@@ -28,6 +28,7 @@ APP_KEYS: list[BindingType] = [
     Binding("ctrl+g", "edit_outside", "Write in your editor", id="app.editor"),
     Binding("ctrl+n", "verb('new')", "New session", id="app.new"),
     Binding("ctrl+s", "verb('resume')", "Other sessions", id="app.sessions"),
+    Binding("ctrl+p", "command_palette", "All commands", id="app.palette", priority=True),
     Binding("f1", "help", "Help", id="app.help"),
     Binding("f2", "verb('settings')", "Settings", id="app.settings"),
     Binding("ctrl+q", "quit", "Quit", id="app.quit", priority=True),
@@ -39,11 +40,11 @@ KEYS: tuple[tuple[str, Iterable[BindingType]], ...] = (
     ("Messages", Transcript.BINDINGS),
     ("Questions", Question.BINDINGS),
     ("Lists", Picker.BINDINGS),
-    ("Tokens", TokenFlow.BINDINGS),
+    ("Tokens", (*TokenFlow.BINDINGS, *InspectorScreen.BINDINGS)),
 )
 """What help shows, by title."""
 
-_CLOSING: tuple[Iterable[BindingType], ...] = (HelpScreen.BINDINGS, InspectorScreen.BINDINGS, Entry.BINDINGS)
+_CLOSING: tuple[Iterable[BindingType], ...] = (HelpScreen.BINDINGS, Entry.BINDINGS)
 
 
 def keymap(wanted: Mapping[str, str]) -> dict[str, str]:

@@ -17,7 +17,6 @@ from llamachat.chat.front import Choice
 from llamachat.visible import visible
 from llamachat.widgets.look import plain_title
 
-FRAME = 3  # rows of a picker that are no choices: its border, and the filter
 SETTLE = 0.1  # seconds without a key before a preview is made: a theme restyles everything
 
 
@@ -54,7 +53,6 @@ class Picker(ModalScreen[str | None]):
         """A filter above a list."""
         with Vertical(id="picker") as box:
             box.border_title = plain_title(self._title)
-            box.styles.max_height = len(self._choices) + FRAME
             yield Input(self._written, placeholder="type to filter", id="filter")
             yield OptionList(id="choices", markup=False)
 
@@ -65,6 +63,9 @@ class Picker(ModalScreen[str | None]):
 
     @on(Input.Changed)
     def _changed(self, event: Input.Changed) -> None:
+        options = self.query_one(OptionList)
+        if rows := options.size.height:
+            options.styles.height = rows  # as large as all of them were, so that nothing moves while one filters
         self._filter(event.value)
 
     def _filter(self, text: str) -> None:
@@ -102,7 +103,7 @@ class Picker(ModalScreen[str | None]):
 
 def _row(choice: Choice) -> Text:
     text, note = (visible(part).replace("\n", " ") for part in (choice.text, choice.note))
-    row = Text(text, end="", no_wrap=True, overflow="ellipsis")
+    row = Text(text, end="")
     if note:
         row.append(f"  {note}", "dim")
     return row

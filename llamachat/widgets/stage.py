@@ -124,7 +124,7 @@ class Stage:
         session = self._conversation.session
         if session.id != self._opened:
             self._opened = session.id
-            for note in opening_notes(session):
+            for note in opening_notes(session, self._conversation.settings.toolbox):
                 self._transcript.note(note)
 
     def trouble(self, error: StorageError | None) -> None:

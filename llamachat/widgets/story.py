@@ -18,10 +18,10 @@ def views_of(session: Session, toolbox: Toolbox) -> Iterator[View]:
         yield from _views(session, node, toolbox)
 
 
-def opening_notes(session: Session) -> Iterator[str]:
+def opening_notes(session: Session, toolbox: Toolbox) -> Iterator[str]:
     """What a user should know of a session that was opened: what was cut off, and who has it open, too."""
     for node in session.repaired:
-        what = f"The call of {node.outcome.call.name}" if node.outcome else "A reply"
+        what = f"The call of {_title(node.outcome.call, toolbox)}" if node.outcome else "A reply"
         yield f"{what} was interrupted when llamachat ended; what had come of it is kept."
     if session.shared:
         yield "This session is open in another llamachat, too; what is said there stands on branches of its own."
@@ -61,9 +61,14 @@ def _card(session: Session, node: Node, toolbox: Toolbox) -> ToolCard:
     """A call and its result as it was shown when it ran."""
     outcome = node.outcome
     call = outcome.call if outcome else ToolCall("?")
-    tool = toolbox.find(call.name)
     card = ToolCard(node.id)
-    card.start(call, tool.name if tool else call.name)
+    card.start(call, _title(call, toolbox))
     result = ToolResult(call, node.message.text, outcome.ok if outcome else False, session.artifacts(node.id))
     card.end(result, outcome.seconds if outcome else None)
     return card
+
+
+def _title(call: ToolCall, toolbox: Toolbox) -> str:
+    """The name of what was called, as the user knows it."""
+    tool = toolbox.find(call.name)
+    return tool.name if tool else call.name
