@@ -20,8 +20,8 @@ def send(app: App[None], codes: str) -> None:
 
 
 def leave_on_signals(app: App[None]) -> None:
-    """End ``app`` in order when its terminal goes, or it is told to end: what was said is written, and the terminal is as
-    it was. Under nohup the terminal may go."""
+    """End ``app`` in order when its terminal goes, or it is told to end: what was said is written, and the terminal is
+    as it was. Under nohup the terminal may go."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) != signal.SIG_IGN:
