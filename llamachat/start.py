@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -53,9 +54,7 @@ class Start:
 
         chat = self.config.chat
         sampling = {key: value for key, value in asdict(self.config.sampling).items() if value is not None}
-        return Settings(
-            persona(chat.persona), load_personas(), toolbox, sampling, chat.max_steps, chat.system, self.config
-        )
+        return Settings(persona(chat.persona), personas(), toolbox, sampling, chat.max_steps, chat.system, self.config)
 
     def workshop(self) -> "Workshop":
         """The tools, with those switched on that the user or the persona wants."""
@@ -110,9 +109,12 @@ def open_store(notices: list[str], tell: "Tell | None" = None) -> "Store | None"
     return store
 
 
+personas = cache(load_personas)  # a start looks at them three times
+
+
 def persona(name: str) -> Persona:
     """The one of that name. Raises ConfigError."""
-    known = load_personas()
+    known = personas()
     if name not in known:
         raise ConfigError(f"There is no persona {name!r}.", f"Personas here: {', '.join(known)}.")
     return known[name]

@@ -89,6 +89,7 @@ class LlamaChatApp(App[None]):
         choose: bool = False,
     ) -> None:
         super().__init__()
+        dress(self)
         self._choose = choose
         self._notices = notices
         self._history = History(data_dir() / "history.jsonl")
@@ -130,7 +131,6 @@ class LlamaChatApp(App[None]):
 
     def on_mount(self) -> None:
         """Paint first, then load."""
-        dress(self)
         leave_on_signals(self)
         ui = self.settings.config.ui
         self.animation_level = "none" if ui.reduced_motion else self.animation_level

@@ -17,7 +17,6 @@ from urllib.parse import quote, urlencode
 from llamachat import paths
 from llamachat.errors import ConfigError, PageError, PageOffline, SearchError, SearchOffline, SearchRateLimited
 from llamachat.tools.search import Cached, Ddgs, Found, Provider
-from llamachat.tools.search.folder_index import FolderIndex
 from llamachat.tools.search.rotation import Rotation
 
 if TYPE_CHECKING:
@@ -65,6 +64,8 @@ def _provider(name: str, settings: SearchSettings, cache: Path) -> Provider:
     if name == "folder":
         if settings.folder is None or not settings.folder.expanduser().is_dir():
             raise ConfigError(f"There is no folder {settings.folder} to search.", "Give the path of a folder.")
+        from llamachat.tools.search.folder_index import FolderIndex  # late: most chats search no folder
+
         return FolderIndex(settings.folder, cache.parent / "folders")
     if name == "searxng":
         return Cached(Searxng(settings.searxng or ""), cache)
