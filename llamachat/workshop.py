@@ -122,8 +122,8 @@ def _plugins(taken: Iterable[str]) -> tuple[tuple[Tool, ...], tuple[str, ...]]:
 
 
 def _has_plugins() -> bool:
-    """Whether an installed package may name our entry point. importlib.metadata, which tells for sure, takes 30 ms of the
-    first frame to say no."""
+    """Whether an installed package may name our entry point. importlib.metadata, which tells for sure, takes 30 ms of
+    the first frame to say no."""
     try:
         for folder in map(Path, sys.path):
             files = folder.glob("*.*-info/entry_points.txt")

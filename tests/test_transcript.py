@@ -34,14 +34,12 @@ class Alone(App[None]):
 
     def __init__(self) -> None:
         super().__init__()
+        dress(self)
         self.transcript = Transcript()
         self.heard: list[object] = []
 
     def compose(self) -> ComposeResult:
         yield self.transcript
-
-    def on_mount(self) -> None:
-        dress(self)
 
     def on_transcript_copy(self, event: Transcript.Copy) -> None:
         self.heard.append((event.what, event.text))

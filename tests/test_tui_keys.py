@@ -158,7 +158,9 @@ async def test_a_session_is_chosen_before_anything_is_said():
         await until(pilot, lambda: isinstance(app.screen, Picker))
         await until(pilot, lambda: app.screen.query_one("#picker").region.height == 5)  # no larger than two rows need
         rows = app.screen.query_one(OptionList)
-        assert [str(rows.get_option_at_index(i).prompt).split("  ")[0] for i in (0, 1)] == ["alpacas", "llamas in peru"]
+        prompts = [str(rows.get_option_at_index(i).prompt) for i in (0, 1)]
+        assert [prompt.split("  ")[0] for prompt in prompts] == ["alpacas", "llamas in peru"]
+        assert store.sessions()[0].when in prompts[0]
         await pilot.press(*"peru")
         await until(pilot, lambda: rows.option_count == 1)
         assert app.screen.query_one("#picker").region.height == 5  # nothing moves

@@ -68,7 +68,8 @@ async def resume(chat: Chat, words: str) -> None:
 
 async def _pick_session(chat: Chat, infos: list[Info], words: str) -> str | None:
     rows = [
-        Choice(info.id, info.title or "(nothing said)", f"{info.id[:8]} · {info.messages} messages") for info in infos
+        Choice(info.id, info.title or "(nothing said)", f"{info.when} · {info.messages} messages · {info.short_id}")
+        for info in infos
     ]
     found = [row for row in rows if row.matches(words.casefold().split())]
     if not found:

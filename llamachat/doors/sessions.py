@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -35,7 +34,7 @@ def list_(
     if output == "json":
         typer.echo(json.dumps([asdict(info) for info in found]))
         return
-    rows = [(i.short_id, _when(i.updated), str(i.messages), i.title or "Untitled", i.cwd) for i in found]
+    rows = [(i.short_id, i.when, str(i.messages), i.title or "Untitled", i.cwd) for i in found]
     _table(("id", "last used", "messages", "title", "folder"), rows, "There are no sessions yet.")
 
 
@@ -70,7 +69,9 @@ def search(
     if output == "json":
         typer.echo(json.dumps([asdict(hit) for hit in hits]))
         return
-    rows = [(hit.session[:8], _when(hit.created), hit.role, hit.title, hit.snippet) for hit in hits]
+    from llamachat.sessions import local
+
+    rows = [(hit.session[:8], local(hit.created), hit.role, hit.title, hit.snippet) for hit in hits]
     _table(("id", "when", "who", "title", "text"), rows, "Nothing was found.")
 
 
@@ -194,8 +195,3 @@ def _table(names: tuple[str, ...], rows: list[tuple[Any, ...]], nothing: str) ->
 
 def _one_line(text: str) -> str:
     return visible(text.replace("\n", " "))
-
-
-def _when(seconds: float) -> str:
-    """In the user's own time zone."""
-    return f"{datetime.fromtimestamp(seconds, UTC).astimezone():%Y-%m-%d %H:%M}"

@@ -9,12 +9,12 @@ Ids of messages are strings; a session's ``tree`` says what hangs below what. Al
 """
 
 from llamachat.sessions.recorder import Recorder
-from llamachat.sessions.records import Conditions, Flag, Hit, Info, Kind, Node, Outcome, short
+from llamachat.sessions.records import Conditions, Flag, Hit, Info, Kind, Node, Outcome, local, short
 from llamachat.sessions.session import Session
 from llamachat.sessions.store import Store, unsaved
 from llamachat.sessions.tree import Row, Tree
 
 __all__ = [
     "Conditions", "Flag", "Hit", "Info", "Kind", "Node", "Outcome", "Recorder", "Row", "Session", "Store", "Tree",
-    "short", "unsaved",
+    "local", "short", "unsaved",
 ]  # fmt: skip

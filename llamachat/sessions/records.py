@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from llamachat.messages import Artifact, Message, ToolCall, TurnEnd
@@ -87,6 +88,11 @@ class Info:
         """As lists show it; 32 bits, so that a person hardly ever needs more."""
         return self.id[:SHORTEST]
 
+    @property
+    def when(self) -> str:
+        """When it was last used, in the user's own time zone."""
+        return local(self.updated)
+
 
 @dataclass(frozen=True, slots=True)
 class Hit:
@@ -104,3 +110,8 @@ def short(text: str, width: int = 60) -> str:
     """``text`` on one line of at most ``width`` characters."""
     line = " ".join(text[: width * 8].split())
     return line if len(line) <= width else f"{line[: width - 1]}…"
+
+
+def local(seconds: float) -> str:
+    """A time as seconds since 1970, for people, in their own time zone."""
+    return f"{datetime.fromtimestamp(seconds, UTC).astimezone():%Y-%m-%d %H:%M}"

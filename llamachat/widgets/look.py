@@ -69,6 +69,8 @@ def dress(app: App[None]) -> None:
     for theme in (LIGHT_THEME, THEME):
         app.register_theme(theme)
     app.set_reactive(App.theme, THEME.name)
+    app.stylesheet.set_variables(app.get_css_variables())
+    app.add_class("-dark-mode", f"-theme-{THEME.name}", update=False)
 
 
 def look_of(widget: Widget) -> Look:

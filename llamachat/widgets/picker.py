@@ -17,6 +17,7 @@ from llamachat.chat.front import Choice
 from llamachat.visible import visible
 from llamachat.widgets.look import plain_title
 
+FRAME = 3  # rows of a picker that are no choices: its border, and the filter
 SETTLE = 0.1  # seconds without a key before a preview is made: a theme restyles everything
 
 
@@ -61,11 +62,17 @@ class Picker(ModalScreen[str | None]):
         self.query_one(Input).focus()
         self._filter(self._written)
 
+    def on_resize(self) -> None:
+        """Rows may fold otherwise."""
+        self.call_after_refresh(self._fit)
+
+    def _fit(self) -> None:
+        """Take no more room than all rows need; a filter changes nothing, so that nothing moves while one types."""
+        if not self.query_one(Input).value:
+            self.query_one("#picker").styles.max_height = self.query_one(OptionList).virtual_size.height + FRAME
+
     @on(Input.Changed)
     def _changed(self, event: Input.Changed) -> None:
-        options = self.query_one(OptionList)
-        if rows := options.size.height:
-            options.styles.height = rows  # as large as all of them were, so that nothing moves while one filters
         self._filter(event.value)
 
     def _filter(self, text: str) -> None:

@@ -120,6 +120,7 @@ class Bench(App[None]):
 
     def __init__(self, subject: Subject) -> None:
         super().__init__()
+        dress(self)
         self.subject = subject
 
     def compose(self) -> ComposeResult:
@@ -128,8 +129,7 @@ class Bench(App[None]):
         yield TextArea()
 
     def on_mount(self) -> None:
-        """Our colours, and the focus where one types."""
-        dress(self)
+        """The focus where one types."""
         self.query_one(TextArea).focus()
 
 
