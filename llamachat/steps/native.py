@@ -7,7 +7,7 @@ products are faster there.
 """
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -93,10 +93,9 @@ class NativeSteps:
         ):
             return self._torch.hidden(tokens, cache, branches)
         found, ids, room = torch.empty(1, new, self.config.dim), tokens.contiguous(), described(cache)
-        self.cores.run(
-            lambda threads: library.llamachat_hidden(
-                ctypes.byref(self._model), ctypes.byref(room), pointer(ids), new, threads, pointer(found)
-            )
+        model, place = ctypes.byref(self._model), ctypes.byref(room)
+        self._work(
+            new, lambda threads: library.llamachat_hidden(model, place, pointer(ids), new, threads, pointer(found))
         )
         cache.length += new
         return found
@@ -153,10 +152,17 @@ class NativeSteps:
         drawn = (ctypes.c_float * new)(*self._draws.at(position, new))
         self._room.length = position
         model, room, settings = (ctypes.byref(part) for part in (self._model, self._room, self._settings))
-        self.cores.run(
-            lambda threads: library.llamachat_step(model, room, tokens, new, threads, settings, drawn, chosen)
+        self._work(
+            new, lambda threads: library.llamachat_step(model, room, tokens, new, threads, settings, drawn, chosen)
         )
         return list(chosen)
+
+    def _work(self, new: int, work: Callable[[int], object]) -> None:
+        """Steps for one id are alike, so they tell how many threads are best."""
+        if new == 1:
+            self.cores.run(work)
+        else:
+            work(self.cores.best)
 
     def _fits(self, tokens: Tensor, cache: KVCache) -> bool:
         """Whether nothing would be read or written outside of what is there."""
