@@ -27,10 +27,9 @@ def test_a_small_probe_gives_every_figure(monkeypatch, subject):
 def test_the_program_is_measured_from_outside(monkeypatch, tmp_path):
     monkeypatch.setattr(bench_tui, "STARTS", 1)
     monkeypatch.setattr(bench_tui, "KEYS", 3)
-    monkeypatch.setattr(bench_tui, "QUESTIONS", 1)
     assert 0 < next(first_frames(str(tmp_path))) < 60_000
     echoes = key_echoes(str(tmp_path))
-    assert len(echoes) == 3
+    assert len(echoes) >= 3
     assert echoes == sorted(echoes)
 
 

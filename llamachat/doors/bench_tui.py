@@ -13,7 +13,6 @@ import statistics
 import subprocess
 import sys
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,7 +31,6 @@ ROWS, COLUMNS = 40, 120
 STARTS = 7
 KEYS = 200
 PAUSE = 0.05  # seconds between two keys: 20 keys a second are faster than anybody types
-QUESTIONS = 8
 FIRST = "sk anything"  # of "Ask anything": the cursor stands on the A
 PATIENCE = 60.0  # seconds for what must appear
 LETTERS = [chr(code) for code in range(0x3B1, 0x3C9)] + [chr(code) for code in range(0x430, 0x450)]
@@ -207,21 +205,32 @@ def first_frames(home: str) -> Iterator[float]:
 def key_echoes(home: str) -> list[float]:
     """Milliseconds from a key to its letter on the screen, while the embedded model writes and is drawn, sorted.
 
-    Several questions are queued, so that one reply follows the other; keys after the last one don't count.
+    A reply ends where the window does, after some seconds: there are as many starts as it takes for KEYS keys.
     """
     echoes: list[float] = []
-    with _running(home, *TALKATIVE) as terminal:
-        terminal.wait("The first frame", lambda: FIRST in terminal.seen)
-        terminal.type("".join(f"Tell me story {i}\r" for i in range(QUESTIONS)))
-        terminal.wait("The reply", lambda: " tok/s" in terminal.seen)
-        marks: deque[int] = deque(maxlen=int(1 / PAUSE))  # where the output was at each key of the last second
-        while len(echoes) < KEYS and (len(marks) < 1 / PAUSE or "step " in terminal.seen[marks[0] :]):
-            marks.append(len(terminal.seen))
-            echoes.append(1000 * _echo(terminal, LETTERS[len(echoes) % len(LETTERS)]))
-            end = time.perf_counter() + PAUSE
-            while (left := end - time.perf_counter()) > 0:
-                terminal.read(left)
+    while len(echoes) < KEYS:
+        with _running(home, *TALKATIVE) as terminal:
+            found = list(_echoes(terminal))
+        if not found:
+            raise BenchError("No reply was long enough for a key.", f"The screen ended with {terminal.seen[-200:]!r}.")
+        echoes += found
     return sorted(echoes)
+
+
+def _echoes(terminal: Terminal) -> Iterator[float]:
+    """Of the keys that are pressed while one reply streams."""
+    terminal.wait("The first frame", lambda: FIRST in terminal.seen)
+    terminal.type("Tell me a story\r")
+    terminal.wait("The reply", lambda: " tok/s" in terminal.seen)
+    begun = len(terminal.seen)
+    for letter in LETTERS * KEYS:
+        echo = 1000 * _echo(terminal, letter)
+        if "ttft" in terminal.seen[begun:]:  # the reply was over by then
+            return
+        yield echo
+        end = time.perf_counter() + PAUSE
+        while (left := end - time.perf_counter()) > 0:
+            terminal.read(left)
 
 
 def _echo(terminal: Terminal, letter: str) -> float:
