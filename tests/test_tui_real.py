@@ -115,13 +115,15 @@ def test_a_signal_ends_it_in_order(number: signal.Signals):
     assert output.index(b"No engine today.") < output.index(b"\x1b[?1049l")  # the terminal is as it was
 
 
-def test_a_terminal_that_goes_ends_it():
+@pytest.mark.parametrize("owned", [True, False])
+def test_a_terminal_that_goes_ends_it(owned: bool):
     terminal, inside = pty.openpty()
     termios.tcsetwinsize(inside, (24, 80))
 
     def own_terminal() -> None:
         os.setsid()
-        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+        if owned:  # else it goes without a signal
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
     with subprocess.Popen(
         [sys.executable, "-c", FIRST_FRAME], stdin=inside, stdout=inside, stderr=inside, preexec_fn=own_terminal,
@@ -133,7 +135,7 @@ def test_a_terminal_that_goes_ends_it():
             output += (chunk := read(terminal))
             assert chunk
         os.close(terminal)
-        assert app.wait(20) is not None
+        assert app.wait(20) == 128 + signal.SIGHUP
 
 
 def test_in_a_terminal_the_prompt_is_written_in_an_editor(tmp_path: Path):

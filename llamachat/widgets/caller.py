@@ -2,6 +2,8 @@
 hears what the system calls. Knows no dialog."""
 
 import asyncio
+import os
+import select
 import signal
 from functools import partial
 
@@ -12,6 +14,8 @@ from llamachat.widgets.gallery import Gallery, KittyGallery
 from llamachat.widgets.kitty import speaks_kitty
 from llamachat.widgets.terminal import notification_code
 
+GONE = 0.25  # seconds between two looks at whether the terminal is there: less than 30 drawings
+
 
 def send(app: App[None], codes: str) -> None:
     """Write ``codes`` to the terminal."""
@@ -21,11 +25,19 @@ def send(app: App[None], codes: str) -> None:
 
 def leave_on_signals(app: App[None]) -> None:
     """End ``app`` in order when its terminal goes, or it is told to end: what was said is written, and the terminal is
-    as it was. Under nohup the terminal may go."""
+    as it was. Under nohup the terminal may go.
+
+    A terminal that is not ours to hear from goes without a signal: Textual would ask it for keys for ever, and wait for
+    ever once 30 writes had failed.
+    """
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) != signal.SIG_IGN:
             loop.add_signal_handler(number, partial(app.exit, return_code=128 + number))
+    if os.isatty(0):
+        terminal = select.poll()
+        terminal.register(0, 0)  # that it hung up is told unasked
+        app.set_interval(GONE, lambda: app.exit(return_code=128 + signal.SIGHUP) if terminal.poll(0) else None)
 
 
 def call(app: App[None], text: str) -> None:
