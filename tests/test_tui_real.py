@@ -34,7 +34,7 @@ async def test_the_embedded_model_computes_with_the_real_python():
         assert [m.role for m in app.dialog] == ["system", "user", "assistant", "ipython", "assistant"]
         assert app.dialog[3].text == "completed\n[stdout]\n5021\n[/stdout]"
         assert "5021" in app.dialog[4].text
-        assert "→ 5021" in shown(app)
+        await until(pilot, lambda: "→ 5021" in shown(app))  # drawn a little later
 
 
 async def test_a_reply_goes_on_from_a_token_that_might_have_been_another():
