@@ -212,8 +212,8 @@ async def test_pins_and_drops_are_seen_in_the_context_map_and_on_the_messages():
         await say(pilot, "/context")
         await until(pilot, lambda: isinstance(app.screen, Picker))
         await pilot.press("down", "enter")
-        await until(pilot, lambda: "pinned" in shown(app))
-        await pilot.press("down", "enter")
+        await until(pilot, lambda: "pinned" in shown(app) and isinstance(app.screen, Picker))
+        await pilot.press("enter")  # the cursor is where it was
         await until(pilot, lambda: "dropped" in shown(app))
         await pilot.press("escape")
         assert app.conversation.session.path[0].flag == "drop"
