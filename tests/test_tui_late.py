@@ -165,7 +165,7 @@ async def test_a_session_that_was_cut_off_says_so():
     again = store.open(session.id)
     app = make_app([HELLO], store=store, session=again)
     async with app.run_test(size=(120, 30)) as pilot:
-        await until(pilot, lambda: "The call of code_interpreter was interrupted" in shown(app))
+        await until(pilot, lambda: "The call of python was interrupted" in shown(app))
         await say(pilot, "/tree")
         await pilot.press("enter")
         await until(pilot, lambda: not app.screen.is_modal)
