@@ -6,12 +6,16 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from llamachat.checkpoints import open_checkpoint
 from llamachat.cli import app
 from llamachat.errors import ConfigError, LlamaChatError
+from llamachat.paths import bundled_model
 
+WEIGHTS = bundled_model() / "model.safetensors"
 COMMAND = [sys.executable, "-m", "llamachat"]
 
 
@@ -74,3 +78,12 @@ def test_bad_input_gets_one_sentence_and_a_hint(
 def test_a_wrong_size_is_told_by_its_option() -> None:
     with pytest.raises(ConfigError, match="TIES takes no weights"):
         door("average", "a", "b", "-o", "new-model", "--base", "c", "--weights", "1,2")
+
+
+def test_a_copy_of_one_model_in_another_dtype_says_the_same(tmp_path: Path) -> None:
+    """The embedded model is in bfloat16, so nothing is lost on the way to float32 and back."""
+    assert "Averaged 1 model." in door("average", str(bundled_model()), "-o", str(tmp_path / "wide"))
+    door("average", str(tmp_path / "wide"), "-o", str(tmp_path / "nano"), "--dtype", "bfloat16")
+    assert (tmp_path / "wide" / "model.safetensors").stat().st_size > 1.9 * WEIGHTS.stat().st_size
+    back = load_file(tmp_path / "nano" / "model.safetensors")
+    assert all(torch.equal(weight, back[name]) for name, weight in load_file(WEIGHTS).items())

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -191,14 +191,19 @@ def average(
         Path | None, typer.Option(help="What the models were trained from: merges their changes by TIES.")
     ] = None,
     keep: Annotated[float, typer.Option(help="TIES: the share of each model's changes that is kept.")] = 0.2,
+    dtype: Annotated[
+        Literal["float32", "bfloat16"] | None, typer.Option(help="Default: float32 up to 0.5e9 weights.")
+    ] = None,
 ) -> None:
-    """Average the weights of models, or their changes from a base."""
+    """Average the weights of models, or their changes from a base; of one model, a copy in another dtype."""
+    import torch
+
     from llamachat.training.post.merging import merge
 
     shares = _numbers(weights)
     with _ready(out):
-        merge(models, out, shares, base, keep)
-        _tell(f"Averaged {len(models)} models. Talk to it: llamachat -m {out}")
+        merge(models, out, shares, base, keep, getattr(torch, dtype) if dtype else None)
+        _tell(f"Averaged {len(models)} model{'s' * (len(models) > 1)}. Talk to it: llamachat -m {out}")
 
 
 @app.command("round")

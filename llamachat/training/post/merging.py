@@ -17,8 +17,10 @@ def merge(
     weights: Sequence[float] | None = None,
     base: Path | None = None,
     keep: float = 0.2,
+    dtype: torch.dtype | None = None,
 ) -> None:
-    """Average ``models`` by ``weights``, or by TIES their changes from ``base``. Tokenizer and dialect are the first's.
+    """Average ``models`` by ``weights``, or by TIES their changes from ``base``. Tokenizer and dialect are the first's;
+    ``dtype`` as in ``save_checkpoint``.
 
     Raises ConfigError, CheckpointError, StorageError."""
     if base is not None and weights is not None:
@@ -26,7 +28,7 @@ def merge(
     opened = [open_checkpoint(path) for path in models]
     states = [_state(checkpoint) for checkpoint in opened]
     merged = ties(_state(open_checkpoint(base)), states, keep) if base else linear(states, weights)
-    save_checkpoint(out, merged, opened[0])
+    save_checkpoint(out, merged, opened[0], dtype=dtype)
 
 
 def _state(checkpoint: Checkpoint) -> State:
