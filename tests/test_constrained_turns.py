@@ -242,7 +242,7 @@ async def test_the_embedded_model_is_held_and_says_what_it_would_have_said() -> 
     assert nano.dialect.constrained
     session = PythonSession()
     box = Toolbox((session.tool, WEATHER))
-    for question in ("What is 17 * 23?", "What is the weather in Lisbon?"):
+    for question in ("What is 17 * 23?", "weather in Oslo please"):
         said = []
         for constrained in (None, False):
             stream = await turn(nano, box, question, constrained=constrained)
