@@ -67,7 +67,8 @@ class EngineThread:
 class Hop:
     """Ids from the engine's thread to one consumer in asyncio, in order and at once.
 
-    Waking the event loop costs about 0.1 ms, so it is woken only when the consumer waits: a slow one gets many at once.
+    Waking the event loop costs about 0.1 ms, so it is woken only when the consumer waits. Between two ids all others on
+    the loop have a turn: an engine faster than the screen would keep keys waiting to the end of the reply.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -102,6 +103,8 @@ class Hop:
         return self
 
     async def __anext__(self) -> int:
+        if self._ids:
+            await asyncio.sleep(0)
         while not self._ids:
             await self._ready.wait()
             self._ready.clear()

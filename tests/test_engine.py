@@ -1,5 +1,6 @@
 """The engine's thread: in order, one at a time, and nothing that ends in it ends the chat."""
 
+import asyncio
 import ctypes
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from llamachat.engine import EngineThread
+from llamachat.engine import EngineThread, Hop
 from llamachat.errors import EngineError
 
 
@@ -73,8 +74,26 @@ def test_closing_drops_what_waits_and_refuses_more(engine: EngineThread) -> None
 
 def test_the_program_ends_when_the_work_does_though_nobody_closes() -> None:
     code = (
-        "import threading, time; from llamachat.engine import EngineThread; begun = threading.Event()\n"
+        "import threading, time; from llamachat.engine import EngineThread, Hop; begun = threading.Event()\n"
         "EngineThread(lambda: None).submit(lambda: (begun.set(), time.sleep(0.3), print('done'))); begun.wait()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
+
+
+async def test_between_two_ids_everybody_else_has_a_turn() -> None:
+    """200 ids lie ready, as from an engine faster than the screen; a key must not wait until all are shown."""
+    hop, turns = Hop(asyncio.get_running_loop()), 0
+
+    async def key() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    for token_id in range(200):
+        hop.put(token_id)
+    hop.end()
+    pressing = asyncio.create_task(key())
+    assert [(token_id, turns >= token_id) async for token_id in hop] == [(i, True) for i in range(200)]
+    pressing.cancel()
