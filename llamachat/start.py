@@ -20,6 +20,7 @@ from llamachat.system_prompts import Persona, load_personas
 from llamachat.visible import visible
 
 if TYPE_CHECKING:
+    from llamachat.agent import Runtime
     from llamachat.chat.settings import Settings
     from llamachat.plain import Talk
     from llamachat.sessions import Session, Store
@@ -188,8 +189,14 @@ def screen(start: Start, tab: bool = False) -> int:
     store = open_store(notices, lambda trouble: screens[0].tell(trouble) if screens else None)
     workshop = start.workshop()
     chat, url = start.config.chat, start.config.remote.url
+
+    def opened(other: str | None) -> "Runtime":
+        runtime = open_runtime(start.config, other, lambda share: screens[0].turns.loaded(share))
+        gc.freeze()  # looking through what torch's import made takes 0.2 s, in which no key is heard
+        return runtime
+
     app = LlamaChatApp(
-        lambda other: open_runtime(start.config, other, lambda share: screens[0].turns.loaded(share)),
+        opened,
         start.settings(workshop.toolbox),
         url or (Path(chat.model).expanduser().name if chat.model else "nano"),
         store=store,
