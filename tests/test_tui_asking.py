@@ -55,7 +55,8 @@ def results(app: LlamaChatApp) -> list[str]:
 
 
 @pytest.mark.parametrize(("key", "questions"), [("y", 2), ("a", 1), ("3", 1)])
-async def test_yes_for_once_for_the_session_and_for_ever(key: str, questions: int):
+async def test_yes_for_once_for_the_session_and_for_ever(key: str, questions: int, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("llamachat.widgets.question.QUIET", float("inf"))  # any key comes too soon on a slow machine
     app = make_app([PAYS, PAYS, DONE], tools=(PAY,))
     async with app.run_test() as pilot:
         await say(pilot, "pay, please")
@@ -91,7 +92,8 @@ async def test_escape_stops_the_turn_without_running_the_call():
         assert app.focused is app.prompt
 
 
-async def test_keys_on_their_way_to_the_prompt_stay_there():
+async def test_keys_on_their_way_to_the_prompt_stay_there(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("llamachat.widgets.question.QUIET", float("inf"))
     app = make_app([PAYS, DONE], tools=(PAY,))
     async with app.run_test() as pilot:
         await say(pilot, "pay, please")
