@@ -103,6 +103,7 @@ def test_a_question(snap_compare: Compare, size: tuple[int, int]):
         await say(pilot, "pay, please")
         await until(pilot, lambda: app.query(Question) and app.query_one(Question).has_focus)
         app.status_line.display = False  # it counts the seconds
+        await until(pilot, lambda: app.transcript.is_vertical_scroll_end)  # the question took its rows
         await pilot.pause()
 
     assert snap_compare(make_app([PAYS], tools=(PYTHON, PAY)), terminal_size=size, run_before=prepare)
