@@ -4,12 +4,13 @@ import importlib.util
 import json
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import settings
+from program import mould
 
 from llamachat.paths import cache_dir
 from llamachat.tokenizer import Tokenizer
@@ -53,6 +54,13 @@ def home(tmp_path: Path) -> dict[str, str]:
     """An environment for a process, whose folders are empty."""
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "PYTHONPATH", "OMP_NUM_THREADS") if name in os.environ}
     return {**kept, "HOME": str(tmp_path), "LLAMACHAT_CACHE_DIR": new_cache(tmp_path / "cache")}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_mould_left() -> Iterator[None]:
+    yield
+    if mould.cache_info().currsize:
+        mould().close()
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,11 @@
 """What the tests of the screen share: an app with a scripted model, and a way to wait for what must happen."""
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import textual.app
+import textual.pilot
 from textual.pilot import Pilot
 
 from llamachat.agent import Runtime
@@ -13,6 +16,19 @@ from llamachat.tools import Tool, Toolbox, ToolOutput
 from llamachat.tui import LlamaChatApp, Settings
 from llamachat.widgets.transcript import Transcript
 from llamachat.workshop import Workshop
+
+
+async def idle(at_least: float = 0.0, at_most: float = 1.0) -> None:
+    """Wait until the event loop has nothing more to do. Textual asks instead whether the process takes less than 5 % of
+    a core for 20 ms: a thread that works, or a cursor, keeps it waiting for a second, and a starved process is idle."""
+    loop = asyncio.get_running_loop()
+    while True:
+        await asyncio.sleep(0.005)
+        if not loop._ready:  # type: ignore[attr-defined]
+            return
+
+
+textual.app.wait_for_idle = textual.pilot.wait_for_idle = idle
 
 PERSONAS = {
     "default": Persona("default", "You are helpful.", "Helps.", tools=("python",)),

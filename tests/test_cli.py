@@ -9,16 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
-
-COMMAND = [sys.executable, "-m", "llamachat"]
-
-
-def run(home: dict[str, str], *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*COMMAND, *arguments], env=home, input=given, capture_output=True, text=True, check=False)
+from program import COMMAND, run
 
 
 def test_one_answer_computes_through_python(home: dict[str, str]) -> None:
-    done = run(home, "-p", "What is 173 * 29 + 4?", "--output", "json")
+    command = [*COMMAND, "-p", "What is 173 * 29 + 4?", "--output", "json"]
+    done = subprocess.run(command, env=home, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert [m["role"] for m in result["messages"]] == ["system", "user", "assistant", "ipython", "assistant"]
@@ -138,7 +134,8 @@ def test_ctrl_c_while_loading_leaves_at_once(home: dict[str, str], tmp_path: Pat
         "sys.meta_path.insert(0, Finder())\n"
     )
     search = os.pathsep.join(filter(None, [str(tmp_path), home.get("PYTHONPATH")]))
-    done = run({**home, "PYTHONPATH": search}, "-p", "hi")
+    command = [*COMMAND, "-p", "hi"]
+    done = subprocess.run(command, env={**home, "PYTHONPATH": search}, input="", capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "Interrupted.\n")
 
 
@@ -199,8 +196,7 @@ def test_a_projects_settings_hold_only_when_they_are_trusted(home: dict[str, str
     configured(home, "[chat]\npersona = 'nobody'\n", "project/.llamachat")
 
     def there(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([*COMMAND, *arguments], env=home, cwd=tmp_path / "project", stdin=subprocess.DEVNULL,
-                              capture_output=True, text=True, check=False)  # fmt: skip
+        return run(home, *arguments, folder=tmp_path / "project")
 
     untrusted = there("-p", "Hello!", "--no-tools")
     assert untrusted.returncode == 0

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from front import PERSONAS
+from program import run
 from saying import CONDITIONS, reply, user
 
 from llamachat import runtime
@@ -29,8 +30,7 @@ def home(home: dict[str, str], tmp_path: Path) -> dict[str, str]:
 
 
 def doctor(home: dict[str, str], *arguments: str) -> tuple[int, list[dict[str, Any]]]:
-    done = subprocess.run([sys.executable, "-m", "llamachat", "doctor", "--output", "json", *arguments], env=home,
-                          stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)  # fmt: skip
+    done = run(home, "doctor", "--output", "json", *arguments)
     assert done.stderr == ""
     return done.returncode, json.loads(done.stdout)
 

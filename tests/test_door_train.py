@@ -1,12 +1,11 @@
 """The train door: from a chat to a model that learned from it, as a user types it, with the embedded model."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from program import run
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
@@ -16,25 +15,23 @@ from llamachat.errors import ConfigError, LlamaChatError
 from llamachat.paths import bundled_model
 
 WEIGHTS = bundled_model() / "model.safetensors"
-COMMAND = [sys.executable, "-m", "llamachat"]
 
 
-def run(home: dict[str, str], *arguments: str, given: str = "") -> str:
-    done = subprocess.run([*COMMAND, *arguments], env=home, cwd=home["HOME"], input=given, capture_output=True,
-                          text=True, check=False)  # fmt: skip
+def told(home: dict[str, str], *arguments: str, given: str = "") -> str:
+    done = run(home, *arguments, given=given, folder=Path(home["HOME"]))
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 def test_chat_prefer_export_train_chat(home: dict[str, str], tmp_path: Path) -> None:
-    run(home, "--plain", given="What is 12 + 30?\n/retry no tools\nWhat is 5 * 9?\n/retry no tools\n/quit\n")
-    (session,) = json.loads(run(home, "sessions", "list", "--output", "json"))
-    run(home, "sessions", "export", session["id"], "--format", "dpo", "-o", "pairs.jsonl")
+    told(home, "--plain", given="What is 12 + 30?\n/retry no tools\nWhat is 5 * 9?\n/retry no tools\n/quit\n")
+    (session,) = json.loads(told(home, "sessions", "list", "--output", "json"))
+    told(home, "sessions", "export", session["id"], "--format", "dpo", "-o", "pairs.jsonl")
     assert len((tmp_path / "pairs.jsonl").read_text().splitlines()) == 2
-    told = run(home, "train", "dpo", "pairs.jsonl", "-o", "my-model")
-    assert "Learned from 2 pairs" in told
+    learned = told(home, "train", "dpo", "pairs.jsonl", "-o", "my-model")
+    assert "Learned from 2 pairs" in learned
     assert open_checkpoint(tmp_path / "my-model").name == "my-model"
-    assert json.loads(run(home, "-m", "my-model", "-p", "Hello!", "--output", "json"))["messages"][-1]["content"]
+    assert json.loads(told(home, "-m", "my-model", "-p", "Hello!", "--output", "json"))["messages"][-1]["content"]
 
 
 def door(*words: str) -> str:

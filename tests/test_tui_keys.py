@@ -274,8 +274,9 @@ async def test_everything_fits_every_size(size: tuple[int, int]):
                 await pilot.press(opening)
             await until(pilot, lambda: app.screen.is_modal and app.screen.focused)
             assert outside(app) == []
-            await pilot.resize_terminal(*size[::-1])
+            size = size[::-1]
             await pilot.resize_terminal(*size)
+            assert outside(app) == []
             await pilot.press("escape")
             await until(pilot, lambda: not app.screen.is_modal)
         app.prompt.put("line\n" * 100)
