@@ -23,7 +23,7 @@ async def idle(at_least: float = 0.0, at_most: float = 1.0) -> None:
     a core for 20 ms: a thread that works, or a cursor, keeps it waiting for a second, and a starved process is idle."""
     loop = asyncio.get_running_loop()
     while True:
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(0.02)  # longer than a frame
         if not loop._ready:  # type: ignore[attr-defined]
             return
 

@@ -227,7 +227,7 @@ async def test_the_transcript_follows_only_at_its_end():
     app = make_app(["line\n\n" * 60 + "<|eot_id|>", "more\n\n" * 20 + "end<|eot_id|>"])
     async with app.run_test(size=(60, 20)) as pilot:
         await say(pilot, "one")
-        await until(pilot, lambda: len(app.dialog) == 3)
+        await until(pilot, lambda: len(app.dialog) == 3 and not app.conversation.busy)
         await until(pilot, lambda: app.transcript.scroll_y == app.transcript.max_scroll_y > 50)
         await pilot.press("pageup")
         await until(pilot, lambda: "more lines" in str(app.prompt.border_subtitle))
