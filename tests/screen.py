@@ -18,12 +18,15 @@ from llamachat.widgets.transcript import Transcript
 from llamachat.workshop import Workshop
 
 
+FRAME = 0.02  # seconds, and a little more than one takes
+
+
 async def idle(at_least: float = 0.0, at_most: float = 1.0) -> None:
     """Wait until the event loop has nothing more to do. Textual asks instead whether the process takes less than 5 % of
     a core for 20 ms: a thread that works, or a cursor, keeps it waiting for a second, and a starved process is idle."""
     loop = asyncio.get_running_loop()
-    while True:
-        await asyncio.sleep(0.02)  # longer than a frame
+    for _ in range(round(at_most / FRAME)):
+        await asyncio.sleep(FRAME)
         if not loop._ready:  # type: ignore[attr-defined]
             return
 

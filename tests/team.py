@@ -18,13 +18,9 @@ SECONDS = 200  # more than it takes on a slow machine
 
 def run(*folders: Path, size: int = 2) -> list[dict[str, Any]]:
     """What the leader found of each of ``folders``."""
-    with socket.socket() as taken:  # bound as long as they run, so that no other program is given the port
-        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        taken.bind(("127.0.0.1", 0))
-        return _run(taken.getsockname()[1], folders, size)
-
-
-def _run(port: int, folders: Sequence[Path], size: int) -> list[dict[str, Any]]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
     shared = {**os.environ, "WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     shared |= {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
     command = [sys.executable, __file__, *map(str, folders)]
