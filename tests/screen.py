@@ -17,7 +17,6 @@ from llamachat.tui import LlamaChatApp, Settings
 from llamachat.widgets.transcript import Transcript
 from llamachat.workshop import Workshop
 
-
 FRAME = 0.02  # seconds, and a little more than one takes
 
 
