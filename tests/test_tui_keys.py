@@ -259,7 +259,7 @@ def outside(app: LlamaChatApp) -> list[Widget]:
     ]
 
 
-@pytest.mark.parametrize("size", [(40, 10), (80, 24), (400, 30)])
+@pytest.mark.parametrize("size", [(40, 10), (80, 24), (400, 120)])
 async def test_everything_fits_every_size(size: tuple[int, int]):
     app = make_app([HELLO] * 2)
     async with app.run_test(size=size) as pilot:

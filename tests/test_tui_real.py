@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import termios
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -78,7 +79,8 @@ sys.exit(app.return_code)
 """
 
 
-def test_in_a_terminal_the_first_frame_is_painted_before_the_engine_is_opened():
+def first_frame(after: Callable[[subprocess.Popen[bytes], int], object]) -> tuple[int, bytes]:
+    """How FIRST_FRAME ended in a terminal, and what it drew; ``after`` the engine has failed, with it and its terminal."""
     terminal, inside = pty.openpty()
     termios.tcsetwinsize(inside, (24, 80))  # rows, columns
     command = [sys.executable, "-c", FIRST_FRAME]
@@ -90,29 +92,22 @@ def test_in_a_terminal_the_first_frame_is_painted_before_the_engine_is_opened():
         while chunk := read(terminal):
             before, output = output, output + chunk
             if b"No engine today." in output and b"No engine today." not in before:
-                os.write(terminal, b"\x11")  # ctrl+q
+                after(app, terminal)
     os.close(terminal)
-    assert app.returncode == 0
+    return app.returncode, output
+
+
+def test_in_a_terminal_the_first_frame_is_painted_before_the_engine_is_opened():
+    status, output = first_frame(lambda _, terminal: os.write(terminal, b"\x11"))  # ctrl+q
+    assert status == 0
     assert 0 < output.index(b"sk anything") < output.index(b"ENGINE:False")
     assert b"Traceback" not in output
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_it_in_order(number: signal.Signals):
-    terminal, inside = pty.openpty()
-    termios.tcsetwinsize(inside, (24, 80))
-    command = [sys.executable, "-c", FIRST_FRAME]
-    with subprocess.Popen(
-        command, stdin=inside, stdout=inside, stderr=inside, env={**os.environ, "TERM": "xterm"}
-    ) as app:
-        os.close(inside)
-        output = b""
-        while chunk := read(terminal):
-            before, output = output, output + chunk
-            if b"No engine today." in output and b"No engine today." not in before:
-                app.send_signal(number)
-    os.close(terminal)
-    assert app.returncode == 128 + number
+    status, output = first_frame(lambda app, _: app.send_signal(number))
+    assert status == 128 + number
     assert output.index(b"No engine today.") < output.index(b"\x1b[?1049l")  # the terminal is as it was
 
 
