@@ -80,7 +80,7 @@ sys.exit(app.return_code)
 
 
 def first_frame(after: Callable[[subprocess.Popen[bytes], int], object]) -> tuple[int, bytes]:
-    """How FIRST_FRAME ended in a terminal, and what it drew; ``after`` the engine has failed, with it and its terminal."""
+    """How FIRST_FRAME ended in a terminal, what it drew; ``after`` the engine failed, with both."""
     terminal, inside = pty.openpty()
     termios.tcsetwinsize(inside, (24, 80))  # rows, columns
     command = [sys.executable, "-c", FIRST_FRAME]
