@@ -132,6 +132,7 @@ class LlamaChatApp(App[None]):
     def on_mount(self) -> None:
         """Paint first, then load."""
         leave_on_signals(self)
+        self.app_resume_signal.subscribe(self, lambda app: app.refresh(layout=True))  # after SIGTSTP nothing is there
         ui = self.settings.config.ui
         self.animation_level = "none" if ui.reduced_motion else self.animation_level
         self.transcript.gallery = gallery_of(self, ui.pictures)

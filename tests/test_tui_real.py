@@ -3,6 +3,7 @@
 import fcntl
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
@@ -109,6 +110,20 @@ def test_a_signal_ends_it_in_order(number: signal.Signals):
     status, output = first_frame(lambda app, _: app.send_signal(number))
     assert status == 128 + number
     assert output.index(b"No engine today.") < output.index(b"\x1b[?1049l")  # the terminal is as it was
+
+
+def test_after_it_was_stopped_all_is_drawn_again():
+    def stop_and_go(app: subprocess.Popen[bytes], terminal: int) -> None:
+        app.send_signal(signal.SIGTSTP)
+        os.waitid(os.P_PID, app.pid, os.WSTOPPED)
+        app.send_signal(signal.SIGCONT)
+        again = b""
+        while b"sk anything" not in again or b"No engine today." not in again:
+            assert select.select([terminal], [], [], 30)[0], again  # seconds
+            again += read(terminal)
+        os.write(terminal, b"\x11")  # ctrl+q
+
+    assert first_frame(stop_and_go)[0] == 0
 
 
 @pytest.mark.parametrize("owned", [True, False])
