@@ -159,6 +159,31 @@ async def test_a_compaction_that_fails_changes_nothing() -> None:
         assert desk.said == ["hi", "Hm."]
 
 
+async def test_a_dialog_that_the_window_cannot_hold_is_summed_up_in_parts() -> None:
+    desk = Desk([*(reply(f"answer {i} " + "x" * 100) for i in range(8)), *(reply(f"Sum {i}.") for i in range(9))])
+    for i in range(8):
+        await desk.type(f"question {i}")
+    desk.runtime.context = 900
+    await desk.type("/compact")
+    asked = [desk.runtime.tokenizer.decode(prompt) for prompt in desk.runtime.prompts[8:]]
+    assert len(asked) > 2
+    assert all(len(prompt) <= 900 for prompt in desk.runtime.prompts[8:])
+    read = [i for prompt in asked for i in range(8) if f"answer {i} " in prompt]
+    assert read == list(range(8))  # each once, in order
+    assert all(f"in short:\nSum {i}." in prompt for i, prompt in enumerate(asked[1:]))
+    assert desk.said == [f"What was said before, in short:\nSum {len(asked) - 1}."]
+    assert [note for note in desk.front.notes if "%" in note]
+
+
+async def test_a_message_that_alone_is_too_long_to_be_summed_up_is_told() -> None:
+    desk = Desk([reply("x" * 2000)])
+    await desk.type("hi")
+    desk.runtime.context = 900
+    with pytest.raises(ContextOverflow, match="One message has 2,0"):
+        await desk.type("/compact")
+    assert desk.said == ["hi", "x" * 2000]
+
+
 async def test_pinned_messages_survive_a_compaction_word_for_word() -> None:
     desk = Desk([reply("Noted. " * 60), reply("Short.")], answers=["remember", None])
     await desk.type("remember 4711")

@@ -15,8 +15,9 @@ from typing import Protocol, runtime_checkable
 from llamachat.agent import Approve, Runtime, run_turn
 from llamachat.anatomy import Share, TokenView, anatomy, shares
 from llamachat.chat.settings import Settings
+from llamachat.chat.summary import SO_FAR, sum_up
 from llamachat.errors import ConfigError, ContextOverflow, EngineError
-from llamachat.messages import Artifact, Dialog, Event, Message, MessageEnd, StopReason, TurnEnd
+from llamachat.messages import Artifact, Dialog, Event, Message, MessageEnd, TurnEnd
 from llamachat.offer import Offer, open_dialog
 from llamachat.sampling import TokenScore
 from llamachat.sessions import Conditions, Node, Recorder, Session
@@ -24,10 +25,6 @@ from llamachat.tools import Toolbox
 from llamachat.tools.files import Attachment, context_of
 
 FULL = 0.8  # of the window, from which on the user is told
-_SUM_UP = (
-    "Sum up this conversation for yourself, so that you can go on without it. Keep names, numbers, decisions, "
-    "open questions and what the user wants. Write only the summary."
-)
 
 Turn = AsyncGenerator[Event, None]
 
@@ -245,40 +242,25 @@ class Conversation:
             return 0.0
         return (sum(share.tokens for share in self.shares()) + 1) / self.runtime.context
 
-    async def compact(self) -> int:
+    async def compact(self, tell: Callable[[float], object]) -> int:
         """Put a summary in the place of the dialog, on a branch of its own; pinned messages are kept word for word.
 
-        Gives the number of tokens saved. Fails closed: raises EngineError, and changes nothing, if the model gives no
-        whole summary, or one that saves nothing.
+        Gives the number of tokens saved; ``tell`` hears what share of the messages was read. Fails closed: raises
+        EngineError, and changes nothing, if the model gives no whole summary, or one that saves nothing.
         """
         self.free()
         runtime = self.engine()
         before = sum(share.tokens for share in self.shares())
-        summary = await self._summary(runtime)
+        self.stop = asyncio.Event()
+        try:
+            summary = await sum_up(self.dialog, runtime, self.settings.sampling(runtime.sampling), self.stop, tell)
+        finally:
+            self.stop = None
         pinned = [node.id for node in self.session.path if node.flag == "pin"]
         old = self.session.head
-        words = f"What was said before, in short:\n{summary}"
-        self.session.compact(Message("user", words), self.conditions, pinned)
+        self.session.compact(Message("user", SO_FAR + summary), self.conditions, pinned)
         saved = before - sum(share.tokens for share in self.shares())
         if saved <= 0:
             self.session.go(old)
             raise EngineError("The summary is no shorter than the dialog.", "Nothing was changed; /context may help.")
         return saved
-
-    async def _summary(self, runtime: Runtime) -> str:
-        """What the model says when it is asked to sum up, without tools."""
-        self.stop = asyncio.Event()
-        request = self.dialog + Message("user", _SUM_UP)
-        reply: Message | None = None
-        try:
-            turn = run_turn(
-                request, runtime, sampling=self.settings.sampling(runtime.sampling), max_steps=1, stop=self.stop
-            )
-            async with aclosing(turn) as events:
-                async for event in events:
-                    reply = event.message if isinstance(event, MessageEnd) else reply
-        finally:
-            self.stop = None
-        if reply is None or reply.stop is not StopReason.end_of_turn or not reply.text.strip():
-            raise EngineError("The model gave no whole summary.", "Nothing was changed; /context shows what to drop.")
-        return reply.text.strip()

@@ -49,6 +49,14 @@ def _dropped(chat: Chat) -> list[Node]:
 async def compact(chat: Chat, _: str) -> None:
     """A summary on a branch of its own; /tree leads back."""
     chat.front.note("Summing up …")
-    saved = await chat.conversation.compact()
+    quarter = 0
+
+    def tell(share: float) -> None:
+        nonlocal quarter
+        if quarter < int(4 * share) < 4:
+            quarter = int(4 * share)
+            chat.front.note(f"Summing up … {share:.0%}")
+
+    saved = await chat.conversation.compact(tell)
     chat.front.show_dialog()
     chat.front.note(f"The dialog was summed up: {saved:,} tokens fewer. The whole of it is in /tree.")
