@@ -33,14 +33,14 @@ from llamachat.training.words import Split
 
 Maker = Callable[[Draw], Task]
 MIXTURE: dict[str, tuple[Maker, float]] = {
-    "arithmetic": (arithmetic, 0.10),
-    "text": (text_and_dates, 0.10),
+    "arithmetic": (arithmetic, 0.08),
+    "text": (text_and_dates, 0.09),
     "files": (file_questions, 0.08),
-    "functions": (functions, 0.33),
+    "functions": (functions, 0.38),
     "plans": (plans, 0.11),
-    "search": (search, 0.07),
-    "talk": (talk, 0.07),
-    "personas": (talk, 0.07),
+    "search": (search, 0.06),
+    "talk": (talk, 0.05),
+    "personas": (talk, 0.06),
     "memory": (memory, 0.02),
     "drills": (drills, 0.08),
 }

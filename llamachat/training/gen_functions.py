@@ -129,7 +129,7 @@ def several(draw: Draw) -> Task:
     _, offer = offered_with(draw, draw_intent(draw), draw.integer(1, 3))
     turns: list[Turn] = []
     for _ in range(draw.weighted((2, 3, 4), (45, 35, 20))):
-        asked = _unfit(draw, offer) if draw.chance(0.12) else None
+        asked = _unfit(draw, offer) if draw.chance(0.10) else None
         if asked:
             turns.append(_declined(asked))
             continue
@@ -351,4 +351,4 @@ def _task(draw: Draw, turns: list[Turn], offer: list[Offered], code: bool | None
 def functions(draw: Draw) -> Task:
     """One task of this file."""
     makers = (single, several, missing, irrelevant, two_calls, which_tool)
-    return draw.weighted(makers, (31, 25, 8, 16, 17, 3))(draw)
+    return draw.weighted(makers, (33, 28, 6, 14, 17, 2))(draw)
