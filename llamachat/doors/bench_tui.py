@@ -7,6 +7,7 @@ knows no widget and no engine.
 import json
 import os
 import platform
+import random
 import select
 import signal
 import statistics
@@ -223,12 +224,13 @@ def _echoes(terminal: Terminal) -> Iterator[float]:
     terminal.type("Tell me a story\r")
     terminal.wait("The reply", lambda: " tok/s" in terminal.seen)
     begun = len(terminal.seen)
+    uneven = random.Random(1)  # an even beat would fall in step with the drawing's
     for letter in LETTERS * KEYS:
         echo = 1000 * _echo(terminal, letter)
         if "ttft" in terminal.seen[begun:]:  # the reply was over by then
             return
         yield echo
-        end = time.perf_counter() + PAUSE
+        end = time.perf_counter() + PAUSE * uneven.uniform(0.5, 1.5)
         while (left := end - time.perf_counter()) > 0:
             terminal.read(left)
 
