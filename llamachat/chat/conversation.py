@@ -246,7 +246,8 @@ class Conversation:
         """Put a summary in the place of the dialog, on a branch of its own; pinned messages are kept word for word.
 
         Gives the number of tokens saved; ``tell`` hears what share of the messages was read. Fails closed: raises
-        EngineError, and changes nothing, if the model gives no whole summary, or one that saves nothing.
+        EngineError, and changes nothing, if the model gives no whole summary, or one that saves nothing;
+        ContextOverflow if one message alone is more than its window holds.
         """
         self.free()
         runtime = self.engine()

@@ -7,6 +7,7 @@ summary of what came before it.
 import asyncio
 from collections.abc import Callable
 from contextlib import aclosing
+from itertools import accumulate
 
 from llamachat.agent import Runtime, run_turn
 from llamachat.anatomy import shares
@@ -24,41 +25,45 @@ _ROOM = 1 / 8  # of the window, at least, for the summary
 
 
 async def sum_up(
-    dialog: Dialog,
-    runtime: Runtime,
-    sampling: SamplingParams,
-    stop: asyncio.Event,
-    tell: Callable[[float], object] = lambda share: None,
+    dialog: Dialog, runtime: Runtime, sampling: SamplingParams, stop: asyncio.Event, tell: Callable[[float], object]
 ) -> str:
     """All of ``dialog`` in short; ``tell`` hears which share of its messages was read, from 0 to 1.
 
     Raises EngineError if the model gives no whole summary, ContextOverflow if one message alone is too long.
     """
-    whole = len(dialog)
-    system = dialog[:1] if whole and dialog[0].role == "system" else Dialog()
+    sizes = _sizes(dialog, runtime)
+    begun = 1 if len(dialog) and dialog[0].role == "system" else 0
+    head, said, at = dialog[:begun], "", begun
     while True:
-        end = _fitting(dialog, runtime, len(system))
-        said = await _ask(dialog[:end] + _REQUEST, runtime, sampling, stop)
-        rest = dialog[end:]
-        tell(1 - len(rest) / whole)
-        if not rest:
+        end = _fitting(dialog, at, sizes, _room(head, runtime))
+        said = await _ask(head + dialog[at:end] + _REQUEST, runtime, sampling, stop)
+        tell(end / max(len(dialog), 1))
+        if end == len(dialog):
             return said
-        dialog = system + Message("user", SO_FAR + said) + rest
+        head, at = dialog[:begun] + Message("user", SO_FAR + said), end
 
 
-def _fitting(dialog: Dialog, runtime: Runtime, system: int) -> int:
-    """How many messages are summed up next: all, or so many as fit, whole turns if one fits."""
-    sizes = [share.tokens for share in shares(runtime.tokenizer, dialog + _REQUEST, runtime.dialect)]
-    room = int(runtime.context * (1 - _ROOM)) - sizes.pop()
-    begun = system + any(message.text.startswith(SO_FAR) for message in dialog[system : system + 1])
-    end = next((i for i in range(len(dialog)) if sum(sizes[: i + 1]) > room), len(dialog))
-    longest = max(sizes[begun:], default=0)
-    if sum(sizes[:begun]) + longest > room:  # said at once, before anything is read
+def _sizes(dialog: Dialog, runtime: Runtime) -> list[int]:
+    """Tokens of each message."""
+    return [share.tokens for share in shares(runtime.tokenizer, dialog, runtime.dialect)]
+
+
+def _room(head: Dialog, runtime: Runtime) -> int:
+    """Tokens that the window has for messages between ``head`` and the request."""
+    return int(runtime.context * (1 - _ROOM)) - sum(_sizes(head + _REQUEST, runtime))
+
+
+def _fitting(dialog: Dialog, at: int, sizes: list[int], room: int) -> int:
+    """Where the part ends that begins ``at``: all of the rest, or so much as has ``room``, whole turns if one has."""
+    longest = max(sizes[at:], default=0)
+    if longest > room:  # said at once, before anything more is read
         raise ContextOverflow(
-            f"One message has {longest:,} tokens, too many to be summed up in a window of {runtime.context:,}.",
+            f"One message has {longest:,} tokens, too many to be summed up in the model's window.",
             "Nothing was changed; /context shows what could be dropped.",
         )
-    turns = [i for i in range(begun + 1, end) if dialog[i].role == "user"]
+    fits = sum(1 for total in accumulate(sizes[at:]) if total <= room)
+    end = at + fits
+    turns = [i for i in range(at + 1, end) if dialog[i].role == "user"]
     return turns[-1] if end < len(dialog) and turns else end
 
 
