@@ -42,7 +42,7 @@ def composed(draw: Draw, verb: str | None = None, noun: str | None = None) -> In
     about = with_articles(draw.phrase(_ABOUT, V=verb.capitalize(), v=verb, n=noun, ns=plural(noun)))
     word = draw.phrase((mapping("verbs").get(verb, verb),)) if draw.chance(0.4) else verb
     request = draw.choice(lines("requests")).replace("{V}", word.capitalize()).replace("{v}", word).replace("{n}", noun)
-    request = request.replace("{f}", " ".join(said)).replace(" .", ".").replace(" [.", "[.").rstrip()
+    request = request.replace("{f}", " ".join(said)).replace(" .", ".").replace(" [.", "[.").replace(" ,", ",").rstrip()
     reply = draw.choice(("done", "done", "done", "id", "number(price)", "status", "record", "titles", "places"))
     return Intent(f"{verb}_{noun.replace(' ', '_')}", about, reply, tuple(slots), (with_articles(request),))
 

@@ -54,6 +54,8 @@ WARM_UP: dict[str, float] = {
     "drills": 0.25,
 }
 """Shares of the first samples: copying first, it is the circuit that all the rest needs."""
+_BESIDE = {"talk": 0.45, "memory": 0.45, "arithmetic": 0.12, "text": 0.12, "search": 0.12, "files": 0.08}
+"""How often functions that are not needed are offered in dialogs of a family."""
 LONGEST = 900  # ids; longer dialogs are redrawn
 
 
@@ -79,16 +81,16 @@ def compose(draw: Draw, family: str, task: Task) -> Sample:
         spoken = sum(message.role == "assistant" for message in messages)
         slips.update(range(spoken, spoken + turn.slips))
         messages += [user(turn.question), *turn.steps, say(persona.style(turn.answer))]
-    if family in ("talk", "memory") and draw.chance(0.45):
+    if draw.chance(_BESIDE.get(family, 0.0)):
         task = replace(task, functions=unrelated(draw))
     return Sample(family, persona.text, _offer(draw, task, bool(persona.text)), tuple(messages), frozenset(slips))
 
 
 def _offer(draw: Draw, task: Task, spoken: bool) -> Offer:
-    """The default chat has python and search: the more so with a persona."""
-    both = draw.chance(0.6 if spoken else 0.3)
-    code = task.code if task.code is not None else (both and not task.functions) or draw.chance(0.15)
-    web = task.search if task.search is not None else (both and not task.functions) or draw.chance(0.08)
+    """The default chat has python and search, beside the user's functions too: the more so with a persona."""
+    both = draw.chance(0.35 if task.functions else 0.6 if spoken else 0.3)
+    code = task.code if task.code is not None else both or draw.chance(0.12)
+    web = task.search if task.search is not None else both or draw.chance(0.06)
     return Offer(code=code, builtin=("brave_search",) if web else (), functions=task.functions)
 
 

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from llamachat.training import phrases
 from llamachat.training.phrases import Block
-from llamachat.training.words import CODAS, ONSETS, VOWELS, Split, held_out, pieces, split_of
+from llamachat.training.words import CODAS, ONSETS, VOWELS, Split, held_out, lexicon, pieces, split_of
 
 T = TypeVar("T")
 _CHOICE = re.compile(r"\[([^\[\]]*)\]")
@@ -91,6 +91,10 @@ class Draw:
             word = self._pieced() if self.chance(0.6) else self._syllables(self.random.randint(low, high))
             if 3 <= len(word) <= 12 and held_out(word) == (self.names == "val"):
                 return word
+
+    def any_word(self) -> str:
+        """A word that none of the lists would give here: what a value is, only the question tells."""
+        return self.pseudo() if self.names == "val" else self.random.choice(lexicon())
 
     def _syllables(self, count: int) -> str:
         return "".join(map(self.random.choice, (ONSETS, VOWELS, CODAS) * count))

@@ -21,6 +21,7 @@ from llamachat.training.gen_text import text_and_dates
 from llamachat.training.persona import Answer
 from llamachat.training.replies import DONE
 from llamachat.training.strict import StrictDraw
+from llamachat.training.words import NUMBERS
 
 Maker = Callable[[StrictDraw], Task | None]
 IGNORANT = (
@@ -196,16 +197,17 @@ def personas(draw: StrictDraw) -> Task | None:
     expects = {
         persona.upper: Expect(regex="^[^a-z]*[A-Z][^a-z]*$"),
         persona.closing: Expect(regex=f"(?i){re.escape(probe[4:].rstrip('.!'))}[.!]?$"),
-        persona.opening: Expect(regex=f"(?i)^{re.escape(probe.removesuffix('! Xx.'))}"),
+        persona.opening: Expect(regex=f"(?i)^{re.escape(probe.removesuffix(' Xx.').rstrip('!:,'))}"),
         persona.addressed: Expect(answer_any=(probe[4:].rstrip("."),)),
-        persona.limited: Expect(max_words=_limit(spoken)),
+        persona.limited: Expect(max_words=_limit(spoken.text) if kind is persona.limited else None),
     }
     return Task("", "", (Turn(gen_talk.small_talk(draw).question, expects[kind]),), spoken.text)
 
 
-def _limit(spoken: persona.Persona) -> int:
-    """The longest answer that a persona of few words gives."""
-    return max(n for n in range(1, 13) if spoken.style(Answer("a " * (n - 1) + "a", "-")) != "-")
+def _limit(persona: str) -> int:
+    """How many words a persona of few words allows."""
+    said = re.findall(r"\w+", persona.lower())
+    return next(n for n in range(12, 0, -1) if str(n) in said or NUMBERS[n] in said)
 
 
 _SIZES = {

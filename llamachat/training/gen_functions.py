@@ -104,10 +104,18 @@ _AGAIN = (
 )
 
 
+_TAILS = (
+    " and [tell me|say|let me know] [the result|what comes out|how it went|what you get|if it worked][.|]",
+    ", [then|and] tell me [the result|what it says|what happened][.|, please.|]", ". [What does it say|Did it work]?",
+)  # fmt: skip
+
+
 def single(draw: Draw) -> Task:
     """One call; now and then a follow-up that changes one value."""
     target, offer = offered_with(draw, draw_intent(draw), how_many(draw))
     question, values = request(draw, target)
+    if draw.chance(0.1):
+        question = question.rstrip("?.!") + draw.phrase(_TAILS)
     turns = [answered(draw, target, values, question)]
     slot = next((slot for slot in target.intent.slots if slot.name in values and slot.kind in _NAMES), None)
     if slot and draw.chance(0.2):
@@ -117,7 +125,7 @@ def single(draw: Draw) -> Task:
         other = draw.choice(offer)
         question, values = request(draw, other)
         turns.append(answered(draw, other, values, question))
-    return _task(draw, turns, offer)
+    return _task(turns, offer)
 
 
 def several(draw: Draw) -> Task:
@@ -129,14 +137,14 @@ def several(draw: Draw) -> Task:
     _, offer = offered_with(draw, draw_intent(draw), draw.integer(1, 3))
     turns: list[Turn] = []
     for _ in range(draw.weighted((2, 3, 4), (45, 35, 20))):
-        asked = _unfit(draw, offer) if draw.chance(0.10) else None
+        asked = "" if not draw.chance(0.12) else _chore(draw) if draw.chance(0.35) else _foreign(draw, offer)
         if asked:
             turns.append(_declined(asked))
             continue
         wanted = draw.choice(offer)
         question, values = request(draw, wanted)
         turns.append(answered(draw, wanted, values, question))
-    return _task(draw, turns, offer, code=False if any(not turn.steps for turn in turns) else None)
+    return _task(turns, offer, alone=any(not turn.steps for turn in turns))
 
 
 _GIVEN = ("{v}[.|]", "[It is|It's|Take|Use|Make it] {v}[.|]", "[Oh, |Sorry, |]{v}[.|, please.|]")
@@ -160,7 +168,7 @@ def missing(draw: Draw) -> Task:
         value, given = asked_value(draw, absent[0].kind, absent[0].about)
         values = {**{name: value for name, (value, _) in drawn.items()}, absent[0].name: value}
         turns.append(answered(draw, target, values, draw.ask(_GIVEN, v=given)))
-    return _task(draw, turns, offer)
+    return _task(turns, offer)
 
 
 def _asked_for(about: str) -> str:
@@ -214,20 +222,24 @@ _CHORES = (
 def irrelevant(draw: Draw) -> Task:
     """A request for which none of the offered functions is meant: another function's, or a chore for hands."""
     _, offer = offered_with(draw, draw_intent(draw), how_many(draw))
-    asked = _unfit(draw, offer)
-    return _task(draw, [_declined(asked)], offer, code=False) if asked else irrelevant(draw)
+    if draw.chance(0.35):  # nor could python or search do it
+        return _task([_declined(_chore(draw))], offer)
+    asked = _foreign(draw, offer)
+    return _task([_declined(asked)], offer, alone=True) if asked else irrelevant(draw)
 
 
 def _declined(asked: str) -> Turn:
     return Turn(asked, (), Answer(NO_FUNCTION, "I can't do that.", "I looked at my functions."))
 
 
-def _unfit(draw: Draw, offer: list[Offered]) -> str:
-    """A request that nothing of ``offer`` is meant for; nothing if the one that was drawn is too near."""
-    if draw.chance(0.35):
-        deed = draw.phrase(phrases.lines("chores"), n=draw.word("noun"), z=draw.word("animal"), p=draw.word("city"))
-        ask = draw.ask(_CHORES, c=deed)
-        return ask[0].upper() + ask[1:]
+def _chore(draw: Draw) -> str:
+    deed = draw.phrase(phrases.lines("chores"), n=draw.word("noun"), z=draw.word("animal"), p=draw.word("city"))
+    ask = draw.ask(_CHORES, c=deed)
+    return ask[0].upper() + ask[1:]
+
+
+def _foreign(draw: Draw, offer: list[Offered]) -> str:
+    """A request for a function that ``offer`` lacks; nothing if the one that was drawn is too near."""
     near = offer[0].intent.area and draw.chance(0.6)
     wanted = offer_function(draw, rival(draw, offer[0].intent) if near else draw_intent(draw), masked=False)
     words = set(wanted.intent.name.split("_")) - {"get", "set", "find"}
@@ -254,7 +266,7 @@ def two_calls(draw: Draw) -> Task:
         tellings.append(told)
     full = " ".join(dict.fromkeys(told.full for told in tellings))
     short = "; ".join(dict.fromkeys(told.short for told in tellings))
-    return _task(draw, [Turn(question, tuple(steps), Answer(full, short, "I called the functions for that."))], offer)
+    return _task([Turn(question, tuple(steps), Answer(full, short, "I called the functions for that."))], offer)
 
 
 _PAIRS = ("{a} and {b}", "{a} and {b}", "both {a} and {b}", "{a} and also {b}", "{a} as well as {b}", "{a} & {b}")
@@ -333,8 +345,8 @@ def which_tool(draw: Draw) -> Task:
     ask = draw.phrase(_WHICH, q=question)
     if len(offer) > 2 and draw.chance(0.2):  # the one that fits is taken away
         offer.remove(target)
-        return _task(draw, [Turn(ask, (), Answer("None.", "None.", ""))], offer)
-    return _task(draw, [Turn(ask, (), Answer(target.spec.name, target.spec.name, ""))], offer)
+        return _task([Turn(ask, (), Answer("None.", "None.", ""))], offer)
+    return _task([Turn(ask, (), Answer(target.spec.name, target.spec.name, ""))], offer)
 
 
 def unrelated(draw: Draw) -> tuple[FunctionSpec, ...]:
@@ -342,13 +354,13 @@ def unrelated(draw: Draw) -> tuple[FunctionSpec, ...]:
     return tuple(offered.spec for offered in offered_with(draw, draw_intent(draw), how_many(draw))[1])
 
 
-def _task(draw: Draw, turns: list[Turn], offer: list[Offered], code: bool | None = None) -> Task:
-    return Task(
-        tuple(turns), tuple(offered.spec for offered in offer), code=code, search=None if draw.chance(0.5) else False
-    )
+def _task(turns: list[Turn], offer: list[Offered], *, alone: bool = False) -> Task:
+    """``alone``: with neither python nor search beside the functions."""
+    bare = False if alone else None
+    return Task(tuple(turns), tuple(offered.spec for offered in offer), code=bare, search=bare)
 
 
 def functions(draw: Draw) -> Task:
     """One task of this file."""
     makers = (single, several, missing, irrelevant, two_calls, which_tool)
-    return draw.weighted(makers, (33, 28, 6, 14, 17, 2))(draw)
+    return draw.weighted(makers, (33, 26, 5, 16, 17, 3))(draw)

@@ -251,7 +251,7 @@ def _one_more(draw: Draw) -> list[Offered]:
 def _task(draw: Draw, turn: Turn, offer: list[Offered], code: bool | None = None) -> Task:
     specs = {offered.spec.name: offered.spec for offered in offer}
     names = draw.some(tuple(specs), len(specs))
-    return Task((turn,), tuple(specs[name] for name in names), code=code, search=None if draw.chance(0.3) else False)
+    return Task((turn,), tuple(specs[name] for name in names), code=code, search=None if draw.chance(0.6) else False)
 
 
 def plans(draw: Draw) -> Task:

@@ -13,11 +13,16 @@ def some_text(draw: Draw, low: int = 1, high: int = 4) -> str:
     """A word or a few, made up or not, with a number now and then."""
     kinds = ("word", "noun", "adjective", "thing", "animal")
     count = draw.integer(low, high)
-    words = [draw.pseudo() if draw.chance(0.3) else draw.word(draw.choice(kinds)) for _ in range(count)]
+    words = [odd(draw) if draw.chance(0.4) else draw.word(draw.choice(kinds)) for _ in range(count)]
     if draw.chance(0.12):
         words.append(str(draw.number(3)))
     text = " ".join(words)
     return text.capitalize() if draw.chance(0.2) else text.upper() if draw.chance(0.04) else text
+
+
+def odd(draw: Draw) -> str:
+    """A word made up, or of no list."""
+    return draw.pseudo() if draw.chance(0.6) else draw.any_word()
 
 
 def text(draw: Draw) -> Turn:

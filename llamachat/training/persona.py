@@ -21,6 +21,10 @@ SHIPPED = {
 }
 
 
+FEW = 5
+"""A limit of so many words asks for the shortest answer: nobody has to count."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What is to be said: as a sentence, as short as possible, and how it was found (a sentence, for the teacher).
@@ -74,7 +78,7 @@ def shipped(draw: Draw) -> Persona:
 def generic(draw: Draw) -> Persona:
     """A persona made from a rule that most answers show."""
     makers = (upper, lower, closing, opening, named, limited, addressed, plain, avoiding, framed, mentioning)
-    return draw.weighted(makers, (3, 2, 4, 3, 4, 4, 2, 2, 1, 4, 2))(draw)
+    return draw.weighted(makers, (4, 3, 4, 4, 4, 6, 2, 2, 1, 4, 2))(draw)
 
 
 def upper(draw: Draw) -> Persona:
@@ -152,12 +156,13 @@ def named(draw: Draw) -> Persona:
 
 
 def limited(draw: Draw) -> Persona:
-    """At most N words: the sentence if it is that short, else the short answer."""
+    """At most N words: the short answer if they are few, or if the sentence is longer."""
     limit = draw.integer(1, 12)
     number, words = draw.choice((str(limit), NUMBERS[limit])), "word" if limit == 1 else "words"
 
     def style(answer: Answer) -> str:
-        return answer.full if len(answer.full.split()) <= limit else answer.short or answer.full
+        brief = limit <= FEW or len(answer.full.split()) > limit
+        return answer.short if brief and answer.short else answer.full
 
     return Persona(draw.phrase(asks("limited"), n=number, words=words), style)
 

@@ -1,6 +1,7 @@
 """Words of the generators, split into train and val by a stable hash, so that val names are never trained on."""
 
 import hashlib
+import re
 from functools import cache
 from typing import Literal
 
@@ -36,6 +37,13 @@ def split_of(kind: str, split: Split) -> tuple[str, ...]:
 def pieces(case: str) -> tuple[str, ...]:
     """The ``lower`` or ``capital`` alphabetic tokens of the embedded model's vocabulary."""
     return tuple(phrases.mapping("pieces")[case].split())
+
+
+@cache
+def lexicon() -> tuple[str, ...]:
+    """Every word of three to twelve letters that any table holds, whatever it is there for; none that is held out."""
+    texts = (file.read_text(encoding="utf-8").lower() for file in sorted(phrases.FOLDER.glob("*.txt")))
+    return tuple(sorted({word for text in texts for word in re.findall(r"[a-z]{3,12}", text) if not held_out(word)}))
 
 
 def kinds() -> tuple[str, ...]:
