@@ -16,7 +16,7 @@ from torch import Tensor
 from llamachat.checkpoints import open_checkpoint
 from llamachat.checkpoints.quantised import load_quantised
 from llamachat.config import Weights
-from llamachat.devices import default_dtype, default_threads, engine_error, pick_device
+from llamachat.devices import default_dtype, default_threads, engine_error, pick_device, using_threads
 from llamachat.engine import EngineThread, Hop
 from llamachat.errors import ConfigError, EngineError
 from llamachat.kv_store import fingerprint
@@ -75,7 +75,7 @@ class LlamaRuntime:
         self.live_ids: list[int] = []
         self._kv = kv or model.tok_embeddings.weight.dtype
         self.parked = Tiers(budgets, lambda: fingerprint(model.state_dict(), model.config, self._kv))
-        wanted = threads or default_threads(model)
+        wanted = threads or default_threads(sum(tensor.nbytes for tensor in model.state_dict().values()))
         self._model, self.notice = fast(model, threads, self._kv)
         self._weight = model.tok_embeddings.weight
         self._cache: KVCache | None = None
@@ -111,27 +111,28 @@ class LlamaRuntime:
         place = team.device if team else pick_device(device)
         context = min(max_context or DEFAULT_CONTEXT, checkpoint.config.context)
         checkpoint = replace(checkpoint, config=replace(checkpoint.config, context=context))  # a shorter RoPE table
-        try:
-            kept = dtype or (torch.bfloat16 if weights == "bf16" else default_dtype(place, checkpoint))
-            if team:
-                model: Transformer = team.load(checkpoint, kept, progress)
-            elif weights and weights != "bf16":
-                model = load_quantised(checkpoint, weights, place, kept, progress)
-            else:
-                model = checkpoint.load_model(place, kept, progress)
-        except (RuntimeError, MemoryError) as error:
-            raise engine_error(error) from error
-        return cls(
-            model,
-            tokenizer,
-            dialect=checkpoint.dialect,
-            name=checkpoint.name,
-            sampling=checkpoint.sampling,
-            context=context,
-            threads=threads,
-            budgets=budgets,
-            kv=torch.float8_e4m3fn if kv else None,
-        )
+        kept = dtype or (torch.bfloat16 if weights == "bf16" else default_dtype(place, checkpoint))
+        with using_threads(threads or default_threads(checkpoint.parameters * kept.itemsize)):
+            try:
+                if team:
+                    model: Transformer = team.load(checkpoint, kept, progress)
+                elif weights and weights != "bf16":
+                    model = load_quantised(checkpoint, weights, place, kept, progress)
+                else:
+                    model = checkpoint.load_model(place, kept, progress)
+            except (RuntimeError, MemoryError) as error:
+                raise engine_error(error) from error
+            return cls(
+                model,
+                tokenizer,
+                dialect=checkpoint.dialect,
+                name=checkpoint.name,
+                sampling=checkpoint.sampling,
+                context=context,
+                threads=threads,
+                budgets=budgets,
+                kv=torch.float8_e4m3fn if kv else None,
+            )
 
     async def generate(
         self,

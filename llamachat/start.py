@@ -191,9 +191,7 @@ def screen(start: Start, tab: bool = False) -> int:
     chat, url = start.config.chat, start.config.remote.url
 
     def opened(other: str | None) -> "Runtime":
-        runtime = open_runtime(start.config, other, lambda share: screens[0].turns.loaded(share))
-        gc.freeze()  # looking through what torch's import made takes 0.2 s, in which no key is heard
-        return runtime
+        return open_runtime(start.config, other, lambda share: screens[0].turns.loaded(share))
 
     app = LlamaChatApp(
         opened,

@@ -3,25 +3,21 @@
 What is measured runs in a new process each time, as a chat does: keys and values of earlier ones are not looked at.
 """
 
-import asyncio
 import json
 import statistics
 import subprocess
 import sys
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import date
 from time import perf_counter
-from typing import Any
 
 import typer
 
-from llamachat.doors.bench_runtime import Json, Rounds, Row, prompt, report, time_ours
+from llamachat.doors.bench_child import LONG
+from llamachat.doors.bench_runtime import Json, Rounds, Row, report
 from llamachat.errors import EngineError, LlamaChatError
 
-CHILD = "from llamachat.doors.bench_start import child; child()"
-LONG = 600  # ids of a long prompt
-TOOL = {"type": "object", "properties": {"city": {"type": "string"}, "days": {"type": "integer"}}}
-QUESTION = "Tell me all you know about rivers, mountains and the sea."
+CHILD = "from llamachat.doors.bench_child import main; main()"
 
 
 def start(rounds: Rounds = 5, as_json: Json = False) -> None:
@@ -62,41 +58,3 @@ def _once() -> list[float]:
     if process.returncode or not said:
         raise EngineError("The measured process failed.", "Run llamachat doctor.")
     return [first, *json.loads(rest)]
-
-
-def child() -> None:
-    """In the measured process: a line with the first id, and one with the other figures."""
-    from llamachat.config import Config
-    from llamachat.opening import open_runtime
-    from llamachat.runtime import LlamaRuntime
-
-    settings = Config()
-    runtime = open_runtime(replace(settings, cache=replace(settings.cache, disk_mb=0)))
-    assert isinstance(runtime, LlamaRuntime)
-    asyncio.run(time_ours(runtime, prompt(20, 1), 1))
-    print("first", flush=True)
-    long = asyncio.run(time_ours(runtime, prompt(LONG, 2), 1)).first
-    print(json.dumps([1000 * long, asyncio.run(_held(runtime)), _memory()]))
-
-
-async def _held(runtime: Any) -> float:
-    """Ids a second while each is held to the calls of python and a function."""
-    from llamachat.constrain import Grammar
-    from llamachat.messages import Dialog, Message
-    from llamachat.offer import FunctionSpec, Offer, open_dialog
-    from llamachat.protocol import encode_dialog
-    from llamachat.sampling import SamplingParams
-
-    offer = Offer(code=True, functions=(FunctionSpec("weather", "Tells the weather.", TOOL),))
-    wire = open_dialog(Dialog((Message("user", QUESTION),)), offer, runtime.dialect)
-    ids = encode_dialog(runtime.tokenizer, wire, runtime.dialect).ids
-    times, constraint = list[float](), Grammar(runtime.tokenizer, offer).constraint()
-    async for _ in runtime.generate(ids, SamplingParams(1.0, seed=1, max_tokens=200), (), constraint):
-        times.append(perf_counter())
-    return (len(times) - 1) / (times[-1] - times[0])
-
-
-def _memory() -> float:
-    import resource  # not on Windows
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
