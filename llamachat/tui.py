@@ -31,8 +31,10 @@ from llamachat.errors import StorageError
 from llamachat.messages import Dialog, ToolCall
 from llamachat.paths import data_dir
 from llamachat.sessions import Session, Store, unsaved
+from llamachat.threads import in_thread
 from llamachat.tools import Tool
 from llamachat.widgets import STYLESHEET
+from llamachat.widgets.ahead import load_ahead
 from llamachat.widgets.attaching import Attaching
 from llamachat.widgets.caller import call, gallery_of, leave_on_signals
 from llamachat.widgets.completions import CompletionList
@@ -162,7 +164,8 @@ class LlamaChatApp(App[None]):
         self.conversation.session.close()
 
     async def _open(self) -> None:
-        """Load the model, then look at what the tools need."""
+        """Load what a reply needs, the model last, then look at what the tools need."""
+        await in_thread(load_ahead)
         await self.turns.load(None)
         if self.backstage:
             with saying(self.desk):
