@@ -14,14 +14,15 @@ DONE = ("ok", "done", "success", "sent", "created", "accepted")
 
 
 def tell(value: Any) -> Answer:
-    """``value`` in words: fields by name, lists as what was found, errors as failures."""
+    """``value`` in words: fields by name, lists as what was found, errors as failures, sentences as they are."""
     if isinstance(value, dict):
         return _tell_fields(value)
     if isinstance(value, list):
         return _tell_list(value)
     if isinstance(value, bool):
         return Answer("Yes." if value else "No.", "Yes" if value else "No")
-    return Answer(f"The result is {value}.", str(value))
+    said = str(value).removesuffix(".")
+    return Answer(f"{said[0].upper()}{said[1:]}." if said.count(" ") > 1 else f"The result is {said}.", said)
 
 
 def _tell_fields(value: dict[str, Any]) -> Answer:
@@ -84,7 +85,7 @@ def error(draw: Draw) -> dict[str, str]:
 
 
 def _draw(draw: Draw, reply: str) -> Any:
-    if draw.chance(0.07):
+    if draw.chance(0.13):
         return random_record(draw)
     if reply.startswith("number("):
         return {reply[7:-1]: draw.choice((draw.number(4), draw.decimal()))}
@@ -98,8 +99,8 @@ def _draw(draw: Draw, reply: str) -> Any:
 
 
 def random_record(draw: Draw) -> Any:
-    """A value of unforeseen fields."""
-    return _record(draw, phrases.mapping("replies")[draw.choice(("any", "any2"))])
+    """A value of unforeseen fields, or a sentence, as functions that people write in a minute return."""
+    return _record(draw, phrases.mapping("replies")[draw.weighted(("any", "any2", "text", "lone"), (30, 25, 37, 8))])
 
 
 def _record(draw: Draw, template: str) -> Any:

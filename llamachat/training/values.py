@@ -132,6 +132,7 @@ def _item(draw: Draw) -> str:
 
 _ATOMS: dict[str, Any] = {
     "pseudo": lambda draw: draw.pseudo(),
+    "any": lambda draw: draw.any_word(),
     "Word": lambda draw: draw.word("word").capitalize(),
     "Pseudo": Draw.proper,
     "place": Draw.place,
