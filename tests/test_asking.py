@@ -66,6 +66,17 @@ async def test_keys_on_their_way_to_the_prompt_answer_nothing() -> None:
         assert app.answers == [("once", "")]
 
 
+async def test_a_message_that_is_begun_before_the_question_answers_nothing() -> None:
+    app = Asks()
+    async with app.run_test() as pilot:
+        await pilot.press(*"What any", "enter")
+        assert app.answers == []
+        assert app.typed == "What any"
+        app.now = 101.1
+        await pilot.press("a")
+        assert app.answers == [("session", "")]
+
+
 async def test_the_exact_call_is_shown_and_nothing_in_it_is_obeyed() -> None:
     app = Asks()
     async with app.run_test():

@@ -1,6 +1,6 @@
 """Question: asks before a tool acts, in the place of the prompt. Knows the call and four answers; knows no policy.
 
-Keys that are on their way to the prompt must not answer: nothing counts until a second without keys is over.
+Keys that are on their way to the prompt must not answer: nothing counts until a second without other keys is over.
 """
 
 import asyncio
@@ -82,8 +82,10 @@ class Question(Vertical, can_focus=True):
             self.last_key = self._clock()
 
     def on_key(self, event: Key) -> None:
-        """A key that comes too soon belongs to the prompt."""
-        if self.has_focus and self._too_soon():
+        """A key that comes too soon belongs to the prompt; so does a letter that answers nothing, and what follows it:
+        somebody writes a message, and the a of "What" must not let all run."""
+        stray = event.is_printable and event.key not in self.screen.active_bindings
+        if self.has_focus and (stray or self._too_soon()):
             event.prevent_default().stop()
             self.last_key = self._clock()
             if event.is_printable and event.character:
