@@ -265,9 +265,9 @@ async def test_a_file_is_attached_with_its_cost_and_reaches_the_model(tmp_path: 
     (tmp_path / "data.csv").write_text("a,b\n1,2\n")
     desk = Desk([reply("Two columns.")])
     await desk.type(f"/attach {tmp_path / 'data.csv'}")
-    assert desk.front.notes[-1].startswith("Attached data.csv (1 rows × 2 columns): ")
+    assert desk.front.notes[-1].startswith("Attached data.csv (1 row × 2 columns): ")
     await desk.type("what is in it?")
-    assert "Attached file data.csv (1 rows × 2 columns).\na,b\n1,2\n" in desk.runtime.tokenizer.decode(
+    assert "Attached file data.csv (1 row × 2 columns).\na,b\n1,2\n" in desk.runtime.tokenizer.decode(
         desk.runtime.prompts[0]
     )
     node = desk.chat.conversation.session.path[0]

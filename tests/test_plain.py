@@ -378,7 +378,7 @@ def test_a_file_goes_with_the_next_message_that_is_answered(tmp_path: Path, caps
     (tmp_path / "data.csv").write_text("a,b\n1,2\n")
     chat = talk("Two columns.<|eot_id|>", given=f"/attach {tmp_path / 'data.csv'}\n{'x' * 9000}\nwhat is it?\n")
     repl(chat)
-    assert "Attached file data.csv (1 rows × 2 columns).\na,b\n1,2\n" in prompts(chat)[0]
+    assert "Attached file data.csv (1 row × 2 columns).\na,b\n1,2\n" in prompts(chat)[0]
 
 
 def test_a_person_names_a_file_and_a_pipe_does_not(tmp_path: Path, sit: Sit) -> None:
@@ -391,7 +391,7 @@ def test_a_person_names_a_file_and_a_pipe_does_not(tmp_path: Path, sit: Sit) -> 
     repl(chat)
     assert said(chat)[1] == "what is data.csv?"
     assert "Attached file data.csv" in prompts(chat)[0]
-    assert "Attached data.csv (1 rows × 2 columns):" in person.getvalue()
+    assert "Attached data.csv (1 row × 2 columns):" in person.getvalue()
 
 
 def test_pages_lose_their_marks() -> None:

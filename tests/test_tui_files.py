@@ -80,8 +80,8 @@ async def test_a_path_completes_by_tab_and_enter_and_is_then_sent():
         assert app.prompt.text == "sum @data.csv and @docs/"
         await pilot.press("enter")
         assert app.prompt.text == "sum @data.csv and @docs/deep.md"
-        await until(pilot, lambda: "deep.md: 1 lines" in title(app))
-        assert title(app).startswith("data.csv: 1 rows × 2 columns, ")
+        await until(pilot, lambda: "deep.md: 1 line" in title(app))
+        assert title(app).startswith("data.csv: 1 row × 2 columns, ")
         await pilot.press("enter")
         await until(pilot, lambda: len(app.dialog) == 3)
         assert app.dialog[1].text == "sum data.csv and deep.md"

@@ -55,7 +55,7 @@ def read_attachment(path: Path, limit: int = LIMIT) -> Attachment:
     text = _decode(path, data)
     rows = _rows(text) if path.suffix.lower() in (".csv", ".tsv") else []
     lines = text.count("\n") + (not text.endswith("\n"))
-    shape = f"{len(rows) - 1:,} rows × {len(rows[0])} columns" if rows else f"{lines:,} lines"
+    shape = f"{_count(len(rows) - 1, 'row')} × {len(rows[0])} columns" if rows else _count(lines, "line")
     kind: Kind = "table" if rows else "text"
     if len(text) <= limit:
         return Attachment(path, kind, shape, text, True)
@@ -105,6 +105,10 @@ def _rows(text: str) -> list[list[str]]:
     return rows if rows and len(rows[0]) > 1 else []
 
 
+def _count(number: int, thing: str) -> str:
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
 def _head(text: str, limit: int) -> str:
     """The beginning, up to a line's end if one is near."""
     end = text.rfind("\n", limit // 2, limit)
@@ -129,4 +133,4 @@ def _pdf(path: Path, data: bytes, limit: int) -> Attachment:
     if not text.strip():
         raise ConfigError(f"{path.name} holds pictures of pages, no text.", "Run it through OCR first.")
     whole = read == pages and len(text) <= limit
-    return Attachment(path, "pdf", f"{pages:,} pages", text.strip() if whole else _head(text, limit).strip(), whole)
+    return Attachment(path, "pdf", _count(pages, "page"), text.strip() if whole else _head(text, limit).strip(), whole)
