@@ -20,6 +20,7 @@ from llamachat.tokenizer import Tokenizer
 from llamachat.training.draw import Draw
 from llamachat.training.drills import drills
 from llamachat.training.gen_arith import arithmetic
+from llamachat.training.gen_attached import attached
 from llamachat.training.gen_files import file_questions
 from llamachat.training.gen_functions import functions, unrelated
 from llamachat.training.gen_plans import plans
@@ -36,13 +37,14 @@ MIXTURE: dict[str, tuple[Maker, float]] = {
     "arithmetic": (arithmetic, 0.08),
     "text": (text_and_dates, 0.09),
     "files": (file_questions, 0.08),
-    "functions": (functions, 0.38),
+    "attached": (attached, 0.03),
+    "functions": (functions, 0.36),
     "plans": (plans, 0.11),
     "search": (search, 0.06),
     "talk": (talk, 0.05),
     "personas": (talk, 0.06),
     "memory": (memory, 0.02),
-    "drills": (drills, 0.08),
+    "drills": (drills, 0.07),
 }
 """Families and their shares of the dialogs once the warm-up is over."""
 WARM_UP: dict[str, float] = {
@@ -80,7 +82,7 @@ def compose(draw: Draw, family: str, task: Task) -> Sample:
     for turn in turns:
         spoken = sum(message.role == "assistant" for message in messages)
         slips.update(range(spoken, spoken + turn.slips))
-        messages += [user(turn.question), *turn.steps, say(persona.style(turn.answer))]
+        messages += [user(turn.question, turn.context), *turn.steps, say(persona.style(turn.answer))]
     if draw.chance(_BESIDE.get(family, 0.0)):
         task = replace(task, functions=unrelated(draw))
     return Sample(family, persona.text, _offer(draw, task, bool(persona.text)), tuple(messages), frozenset(slips))

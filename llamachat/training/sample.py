@@ -47,9 +47,9 @@ class Sample:
         return encoded
 
 
-def user(text: str) -> Message:
-    """What the user says."""
-    return Message("user", text)
+def user(text: str, context: str | None = None) -> Message:
+    """What the user says, and what is attached to it."""
+    return Message("user", text, context=context)
 
 
 def say(text: str) -> Message:

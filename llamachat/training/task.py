@@ -10,12 +10,16 @@ from llamachat.training.persona import Answer
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A question, the calls and results that it takes, and the answer. The first ``slips`` calls are mistakes."""
+    """A question, the calls and results that it takes, and the answer. The first ``slips`` calls are mistakes.
+
+    ``context`` is what is attached to the question.
+    """
 
     question: str
     steps: tuple[Message, ...]
     answer: Answer
     slips: int = 0
+    context: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
