@@ -6,7 +6,7 @@ import pytest
 from screen import make_app, say, shown, until
 from textual.color import Color
 from textual.containers import ScrollableContainer
-from textual.events import AppBlur
+from textual.events import AppBlur, Key
 from textual.widget import Widget
 from textual.widgets import OptionList
 
@@ -51,6 +51,15 @@ async def test_a_keymap_that_makes_no_sense_is_said_and_the_keys_stay(keys: dict
         await until(pilot, lambda: said in shown(app))
         await pilot.press("f1")
         assert isinstance(app.screen, HelpScreen)
+
+
+async def test_keys_that_come_together_act_in_their_order():
+    app = make_app()
+    async with app.run_test() as pilot:
+        for key in (*"hello", "backspace", "backspace", "p", "left", "left", "X"):
+            app.post_message(Key(key, key if len(key) == 1 else None))
+        await until(pilot, lambda: "X" in app.prompt.text and "p" in app.prompt.text)
+        assert app.prompt.text == "heXlp"
 
 
 async def test_a_theme_is_seen_while_choosing_and_escape_puts_the_old_one_back():

@@ -73,7 +73,10 @@ class Prompt(TextArea):
         return Text("".join(s if len(s) == 1 else "�" for s in shown), end="", no_wrap=True)
 
     async def _on_key(self, event: Key) -> None:
-        """Enter sends, where TextArea would break the line; escape closes the completions first."""
+        """Enter sends, where TextArea would break the line; escape closes the completions first.
+
+        A key that edits does so at once. Textual sends it on to the app's bindings, so that letters behind it overtake it
+        where they come together, as over a slow line: h, e, backspace, a would become "h"."""
         if event.key == "enter":
             event.prevent_default().stop()
             self.submit()
@@ -81,8 +84,15 @@ class Prompt(TextArea):
             event.prevent_default().stop()
             self._completions = ()
             self._choose(0)
+        elif not event.is_printable and await self._acts(event.key):
+            event.prevent_default().stop()
         else:
             await super()._on_key(event)
+
+    async def _acts(self, key: str) -> bool:
+        """Do what ``key`` is bound to here; False if that is nothing."""
+        bound = self.screen.active_bindings.get(key)
+        return bound is not None and bound.node is self and await self.app.run_action(bound.binding.action, self)
 
     def submit(self) -> None:
         """Send the text, or the command that a half-written one stands for; a half-written path is completed first."""
