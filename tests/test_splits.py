@@ -144,3 +144,10 @@ def test_nothing_is_solved_by_words_alone() -> None:
 
 def test_an_answer_may_tell_any_leaf_but_a_status() -> None:
     assert list(leaves({"status": "ok", "a": [1, {"b": 2.5}], "c": True, "error": "x", "d": ""})) == ["1", "2.5"]
+
+
+def test_rules_of_style_ask_for_what_every_answer_shows() -> None:
+    """An opening with a comma was once looked for with the words behind it."""
+    rules = {turn.expect.regex for split in SPLITS for one in made(split) for turn in one.task.turns} - {None}
+    assert len(rules) > 5
+    assert [rule for rule in rules if rule and "xx" in rule.lower()] == []
