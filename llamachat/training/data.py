@@ -56,7 +56,7 @@ WARM_UP: dict[str, float] = {
     "drills": 0.25,
 }
 """Shares of the first samples: copying first, it is the circuit that all the rest needs."""
-_BESIDE = {"talk": 0.45, "memory": 0.45, "arithmetic": 0.12, "text": 0.12, "search": 0.12, "files": 0.08}
+_BESIDE = {"talk": 0.45, "memory": 0.45, "arithmetic": 0.2, "text": 0.2, "search": 0.2, "files": 0.15, "attached": 0.2}
 """How often functions that are not needed are offered in dialogs of a family."""
 LONGEST = 900  # ids; longer dialogs are redrawn
 
