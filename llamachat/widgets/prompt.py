@@ -75,7 +75,7 @@ class Prompt(TextArea):
     async def _on_key(self, event: Key) -> None:
         """Enter sends, where TextArea would break the line; escape closes the completions first.
 
-        A key that edits does so at once. Textual sends it on to the app's bindings, so that letters behind it overtake it
+        A key that edits does so at once. Textual sends it on to the app's bindings, so that letters behind overtake it
         where they come together, as over a slow line: h, e, backspace, a would become "h"."""
         if event.key == "enter":
             event.prevent_default().stop()
