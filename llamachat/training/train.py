@@ -1,8 +1,8 @@
 """The training loop of the embedded model: bf16 weights, float32 masters, checkpoints that continue exactly.
 
 ``python -m llamachat.training.train --ids 24_000_000 --seed 1 --out runs/nano``; the same command again continues.
-Learning rate: warm-up, flat, then linear to zero over the second half of the ids, so that a slow machine gives what a
-fast one does.
+Learning rate: warm-up, flat, then linear to zero over the second half of the ids (``--decay``), so that a slow machine
+gives what a fast one does. ``--grow LAST --rate 0.4 --decay 1`` polishes what is there.
 """
 
 import argparse
@@ -49,7 +49,7 @@ def shaped(layers: int, dim: int) -> ModelConfig:
     return replace(NANO, n_layers=layers, dim=dim, n_heads=dim // 32, n_kv_heads=dim // 64, ffn_dim=3 * dim)
 
 
-WARM_STEPS, DECAY_SHARE = 60, 0.5
+WARM_STEPS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,8 @@ class Recipe:
     """How many are read, padding not counted."""
     muon_lr: float = 0.005
     adam_lr: float = 0.0015
+    decay: float = 0.5
+    """The share of the ids, at the end, over which the learning rates fall to zero."""
     budget: int = 2048
     micro: int = 4
     warm_pools: int = 24
@@ -134,7 +136,7 @@ class Trainer:
         """The learning-rate factor now."""
         warm = min(1.0, (self.steps_done + 1) / WARM_STEPS)
         left = 1.0 - self.tokens / self.recipe.ids
-        return warm * min(1.0, max(0.0, left / DECAY_SHARE))
+        return warm * min(1.0, max(0.0, left / self.recipe.decay))
 
     def _update(self, learned: int) -> None:
         weights = dict(self.model.named_parameters())
@@ -283,6 +285,8 @@ def main() -> None:
     parser.add_argument("--dim", type=int, default=NANO.dim, help="a multiple of 64; heads and gates grow with it")
     parser.add_argument("--budget", type=int, default=Recipe().budget, help="ids of a batch, padding included")
     parser.add_argument("--micro", type=int, default=Recipe().micro, help="batches of a step, over all processes")
+    parser.add_argument("--rate", type=float, default=1.0, help="times the learning rates: less polishes what is grown")
+    parser.add_argument("--decay", type=float, default=Recipe().decay, help="share of the ids over which they fall")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--workers", type=int, default=0, help="processes that make dialogs ahead, for a GPU")
     parser.add_argument("--helper", action="store_true", help="use an idle second core, at low priority")
@@ -293,6 +297,9 @@ def main() -> None:
     recipe = Recipe(
         seed=options.seed,
         ids=options.ids,
+        muon_lr=options.rate * Recipe().muon_lr,
+        adam_lr=options.rate * Recipe().adam_lr,
+        decay=options.decay,
         budget=options.budget,
         micro=options.micro,
         warm_pools=0 if options.grow else Recipe().warm_pools,
