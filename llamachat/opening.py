@@ -1,6 +1,7 @@
 """Which engine answers: ours with a checkpoint, in one process or several, or one behind an address. Imports late."""
 
 import gc
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,12 +20,13 @@ if TYPE_CHECKING:
 def uncollected() -> Iterator[None]:
     """Keep the garbage collector away: what imports make is no garbage. Looking through what torch's makes takes 0.1 s
     in pieces, and every full collection behind it 0.2 s more, in which no key is heard."""
-    was = gc.isenabled()
+    was, before = gc.isenabled(), len(sys.modules)
     gc.disable()
     try:
         yield
     finally:
-        gc.freeze()
+        if len(sys.modules) > before:  # else there may be garbage of a model before, which must go
+            gc.freeze()
         if was:
             gc.enable()
 

@@ -76,7 +76,8 @@ class LlamaRuntime:
         self._kv = kv or model.tok_embeddings.weight.dtype
         self.parked = Tiers(budgets, lambda: fingerprint(model.state_dict(), model.config, self._kv))
         wanted = threads or default_threads(sum(tensor.nbytes for tensor in model.state_dict().values()))
-        self._model, self.notice = fast(model, threads, self._kv)
+        with using_threads(wanted):
+            self._model, self.notice = fast(model, threads, self._kv)
         self._weight = model.tok_embeddings.weight
         self._cache: KVCache | None = None
         self.lookup: Drafter = PromptLookup()  # who guesses
@@ -112,27 +113,27 @@ class LlamaRuntime:
         context = min(max_context or DEFAULT_CONTEXT, checkpoint.config.context)
         checkpoint = replace(checkpoint, config=replace(checkpoint.config, context=context))  # a shorter RoPE table
         kept = dtype or (torch.bfloat16 if weights == "bf16" else default_dtype(place, checkpoint))
-        with using_threads(threads or default_threads(checkpoint.parameters * kept.itemsize)):
-            try:
+        try:
+            with using_threads(threads or default_threads(checkpoint.parameters * kept.itemsize)):
                 if team:
                     model: Transformer = team.load(checkpoint, kept, progress)
                 elif weights and weights != "bf16":
                     model = load_quantised(checkpoint, weights, place, kept, progress)
                 else:
                     model = checkpoint.load_model(place, kept, progress)
-            except (RuntimeError, MemoryError) as error:
-                raise engine_error(error) from error
-            return cls(
-                model,
-                tokenizer,
-                dialect=checkpoint.dialect,
-                name=checkpoint.name,
-                sampling=checkpoint.sampling,
-                context=context,
-                threads=threads,
-                budgets=budgets,
-                kv=torch.float8_e4m3fn if kv else None,
-            )
+        except (RuntimeError, MemoryError) as error:
+            raise engine_error(error) from error
+        return cls(
+            model,
+            tokenizer,
+            dialect=checkpoint.dialect,
+            name=checkpoint.name,
+            sampling=checkpoint.sampling,
+            context=context,
+            threads=threads,
+            budgets=budgets,
+            kv=torch.float8_e4m3fn if kv else None,
+        )
 
     async def generate(
         self,

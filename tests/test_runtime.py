@@ -337,3 +337,19 @@ async def test_a_runtime_that_is_closed_says_so(runtime: LlamaRuntime) -> None:
     runtime.close()
     with pytest.raises(EngineError, match="closed"):
         await collect(runtime, PROMPT)
+
+
+async def test_idle_cores_are_counted_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a model is opened torch has fewer threads; what the engine gets is counted from what there was before."""
+    before, given, really = torch.get_num_threads(), list[int](), torch.set_num_threads
+    really(4)
+    monkeypatch.setattr("llamachat.runtime.default_threads", lambda size: torch.get_num_threads() - 1)
+    monkeypatch.setattr(torch, "set_num_threads", lambda number: (given.append(number), really(number))[1])
+    try:
+        runtime = LlamaRuntime.open(folder, device="cpu")
+        await collect(runtime, PROMPT)
+        runtime.close()
+        assert given[-1] == 3  # the engine's thread, which begins last
+        assert torch.get_num_threads() == 4
+    finally:
+        really(before)

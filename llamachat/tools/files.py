@@ -52,7 +52,11 @@ def read_attachment(path: Path, limit: int = LIMIT) -> Attachment:
         return _pdf(path, data, limit)
     if data.startswith(_PICTURES) or data[8:12] == b"WEBP":
         raise ConfigError(f"{path.name} is a picture, and this model reads text only.", "Describe it in words.")
-    text = _decode(path, data)
+    return as_attachment(path, _decode(path, data), limit)
+
+
+def as_attachment(path: Path, text: str, limit: int = LIMIT) -> Attachment:
+    """``text`` as what stands in ``path``, which is not looked into: a table if it reads as one, by its ending."""
     rows = _rows(text) if path.suffix.lower() in (".csv", ".tsv") else []
     lines = text.count("\n") + (not text.endswith("\n"))
     shape = f"{_count(len(rows) - 1, 'row')} × {len(rows[0])} columns" if rows else _count(lines, "line")

@@ -1,9 +1,9 @@
-"""Files that the user attached: the sentence in them that answers, without a tool; or that they don't say it."""
+"""Files that the user attached: of texts the sentence that answers, or that none does; tables are left to python."""
 
 from dataclasses import replace
 from pathlib import Path
 
-from llamachat.tools.files import Attachment
+from llamachat.tools.files import as_attachment
 from llamachat.training.draw import Draw
 from llamachat.training.gen_files import on_table, on_text
 from llamachat.training.gen_search import Fact, draw_fact, relations
@@ -68,8 +68,5 @@ def _asked(draw: Draw, name: str, fact: Fact) -> Turn:
 
 
 def _block(name: str, text: str, in_python: bool) -> str:
-    lines = text.count("\n") + (not text.endswith("\n"))
-    shape = "1 page" if name.endswith(".pdf") else f"{lines} line{'' if lines == 1 else 's'}"
-    if name.endswith(".csv"):
-        shape = f"{lines - 1} rows × {text.partition(chr(10))[0].count(',') + 1} columns"
-    return Attachment(Path(name), "text", shape, text, True).block(in_python)
+    made = as_attachment(Path(name), text)
+    return (replace(made, shape="1 page") if name.endswith(".pdf") else made).block(in_python)

@@ -76,7 +76,7 @@ class Prompt(TextArea):
         """Enter sends, where TextArea would break the line; escape closes the completions first.
 
         A key that edits does so at once. Textual sends it on to the app's bindings, so that letters behind overtake it
-        where they come together, as over a slow line: h, e, backspace, a would become "h"."""
+        where they come together, as over a slow line: h, e, backspace, a would become "he"."""
         if event.key == "enter":
             event.prevent_default().stop()
             self.submit()
