@@ -50,7 +50,7 @@ async def test_a_call_runs_and_its_card_shows_code_and_output():
         screen = shown(app)
         assert re.search(r"● python  ✓ \d+\.\d s\n", screen)
         assert "  173 * 29 + 4\n  → 5021" in screen
-        assert "ctx" in status(app)
+        await until(pilot, lambda: "ctx" in status(app))
 
 
 async def test_the_prompt_of_the_second_step_begins_with_the_ids_of_the_first():
@@ -72,7 +72,7 @@ async def test_escape_stops_the_reply_and_keeps_what_was_said():
     async with app.run_test() as pilot:
         await say(pilot, "a story")
         await until(pilot, lambda: "Once upon a time" in shown(app))
-        assert "step 1/10" in status(app)
+        await until(pilot, lambda: "step 1/10" in status(app))
         await pilot.press("escape")
         go.set()
         await until(pilot, lambda: len(app.dialog) == 3)
@@ -141,7 +141,7 @@ async def test_a_message_may_be_sent_while_the_model_loads():
     async with app.run_test() as pilot:
         await say(pilot, "hi")
         await until(pilot, lambda: "waiting for the model" in shown(app))
-        assert "loading nano" in status(app)
+        await until(pilot, lambda: "loading nano" in status(app))
         app.turns.loaded(0.4)
         await until(pilot, lambda: "loading nano … 40%" in status(app))
         loaded.set()

@@ -32,7 +32,7 @@ async def test_persona_and_system_hold_from_the_next_turn_on():
         await until(pilot, lambda: len(app.dialog) == 5)
         assert app.dialog[0].text == PERSONAS["pirate"].text
         assert app.dialog[2].token_ids  # what was sampled stays
-        assert status(app).startswith("pirate")
+        await until(pilot, lambda: status(app).startswith("pirate"))
         assert app.settings.tools_on == ()
         await say(pilot, "/system Be brief.")
         await say(pilot, "three")
@@ -45,7 +45,7 @@ async def test_commands_answer_and_wrong_ones_get_a_sentence():
     async with app.run_test(size=(100, 40)) as pilot:
         await say(pilot, "/tools off python")
         await until(pilot, lambda: "○ python" in shown(app))
-        assert "no tools" in status(app)
+        await until(pilot, lambda: "no tools" in status(app))
         await say(pilot, "/tools on nothing")
         await until(pilot, lambda: "There is no tool 'nothing'." in shown(app))
         await say(pilot, "/persona nobody")

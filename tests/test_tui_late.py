@@ -58,11 +58,10 @@ def workshop(walls: Walls | ConfigError = SEALED, **changes: Any) -> Workshop:
 async def test_walls_that_are_missing_are_said_once_and_stay_in_sight(walls: Any, short: str, told: str):
     app = make_app([HELLO], workshop=workshop(walls))
     async with app.run_test(size=(120, 30)) as pilot:
-        await until(pilot, lambda: short in status(app))
+        await until(pilot, lambda: short in status(app) and told in shown(app))
         assert shown(app).count(told) == 1
         await say(pilot, "hi")
-        await until(pilot, lambda: "ctx" in status(app))
-        assert short in status(app)
+        await until(pilot, lambda: "ctx" in status(app) and short in status(app))
         await say(pilot, "/tools off")
         await say(pilot, "/tools on")
         await until(pilot, lambda: shown(app).count("● python") == 1)
@@ -86,8 +85,8 @@ async def test_the_tools_of_a_server_come_beside_the_chat_and_its_process_goes_w
     app = make_app([call, HELLO], workshop=workshop(servers=(server,)), config=Config(permissions={"*": "allow"}))
     others = children()  # of other tests
     async with app.run_test(size=(120, 30)) as pilot:
-        await until(pilot, lambda: "honest__add" in app.settings.tools_on, 30)
-        assert "python honest__" in status(app)
+        await until(pilot, lambda: "python honest__" in status(app), 30)
+        assert "honest__add" in app.settings.tools_on
         before = children() - others
         assert before
         await say(pilot, "add")
