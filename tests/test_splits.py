@@ -64,6 +64,15 @@ def test_unseen_templates_are_drawn_by_no_training_dialog(split: str) -> None:
     assert phrasings & trained()[1] == set()
 
 
+def test_more_names_than_a_split_has_spoil_the_draw() -> None:
+    draw = StrictDraw("x", "val", "val")
+    few = len(names_of("thing", "val"))
+    assert len(set(draw.words("thing", few))) == few
+    assert not draw.spoiled
+    assert len(draw.words("thing", few + 1)) == few + 1
+    assert draw.spoiled
+
+
 @pytest.mark.parametrize("split", ["unseen-names", "larger-schemas"])
 def test_the_other_splits_speak_as_training_does(split: str) -> None:
     assert not any(held_out(phrasing) for one in made(split) for phrasing in one.phrasings)

@@ -24,6 +24,7 @@ from llamachat.training.gen_attached import attached
 from llamachat.training.gen_files import file_questions
 from llamachat.training.gen_functions import functions, unrelated
 from llamachat.training.gen_plans import plans
+from llamachat.training.gen_refused import refused
 from llamachat.training.gen_search import search
 from llamachat.training.gen_talk import memory, personas, talk
 from llamachat.training.gen_text import text_and_dates
@@ -34,17 +35,18 @@ from llamachat.training.words import Split
 
 Maker = Callable[[Draw], Task]
 MIXTURE: dict[str, tuple[Maker, float]] = {
-    "arithmetic": (arithmetic, 0.08),
-    "text": (text_and_dates, 0.09),
+    "arithmetic": (arithmetic, 0.07),
+    "text": (text_and_dates, 0.08),
     "files": (file_questions, 0.08),
     "attached": (attached, 0.03),
     "functions": (functions, 0.36),
+    "refused": (refused, 0.03),
     "plans": (plans, 0.11),
     "search": (search, 0.06),
     "talk": (talk, 0.05),
     "personas": (talk, 0.06),
     "memory": (memory, 0.02),
-    "drills": (drills, 0.07),
+    "drills": (drills, 0.06),
 }
 """Families and their shares of the dialogs once the warm-up is over."""
 WARM_UP: dict[str, float] = {

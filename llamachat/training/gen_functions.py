@@ -137,9 +137,9 @@ def several(draw: Draw) -> Task:
     _, offer = offered_with(draw, draw_intent(draw), draw.integer(1, 3))
     turns: list[Turn] = []
     for _ in range(draw.weighted((2, 3, 4), (45, 35, 20))):
-        asked = "" if not draw.chance(0.12) else _chore(draw) if draw.chance(0.35) else _foreign(draw, offer)
+        asked = "" if not draw.chance(0.12) else _chore(draw) if draw.chance(0.35) else _foreign(draw, offer)[0]
         if asked:
-            turns.append(_declined(asked))
+            turns.append(unmet(asked))
             continue
         wanted = draw.choice(offer)
         question, values = request(draw, wanted)
@@ -223,12 +223,13 @@ def irrelevant(draw: Draw) -> Task:
     """A request for which none of the offered functions is meant: another function's, or a chore for hands."""
     _, offer = offered_with(draw, draw_intent(draw), how_many(draw))
     if draw.chance(0.35):  # nor could python or search do it
-        return _task([_declined(_chore(draw))], offer)
-    asked = _foreign(draw, offer)
-    return _task([_declined(asked)], offer, alone=True) if asked else irrelevant(draw)
+        return _task([unmet(_chore(draw))], offer)
+    asked, deed = _foreign(draw, offer)
+    return _task([unmet(asked)], offer, alone=not deed) if asked else irrelevant(draw)
 
 
-def _declined(asked: str) -> Turn:
+def unmet(asked: str) -> Turn:
+    """A turn that says that no function is meant."""
     return Turn(asked, (), Answer(NO_FUNCTION, "I can't do that.", "I looked at my functions."))
 
 
@@ -238,14 +239,15 @@ def _chore(draw: Draw) -> str:
     return ask[0].upper() + ask[1:]
 
 
-def _foreign(draw: Draw, offer: list[Offered]) -> str:
-    """A request for a function that ``offer`` lacks; nothing if the one that was drawn is too near."""
+def _foreign(draw: Draw, offer: list[Offered]) -> tuple[str, bool]:
+    """A request for a function that ``offer`` lacks, and whether it is for a deed, which neither python nor search can
+    do; nothing if the one that was drawn is too near."""
     near = offer[0].intent.area and draw.chance(0.6)
     wanted = offer_function(draw, rival(draw, offer[0].intent) if near else draw_intent(draw), masked=False)
     words = set(wanted.intent.name.split("_")) - {"get", "set", "find"}
     if not all(new(wanted, o) and (near or not words & set(o.intent.name.split("_"))) for o in offer):
-        return ""
-    return request(draw, wanted)[0]
+        return "", False
+    return request(draw, wanted)[0], wanted.intent.reply in ("done", "id")
 
 
 Runs = list[tuple[Offered, dict[str, Any]]]
@@ -363,4 +365,4 @@ def _task(turns: list[Turn], offer: list[Offered], *, alone: bool = False) -> Ta
 def functions(draw: Draw) -> Task:
     """One task of this file."""
     makers = (single, several, missing, irrelevant, two_calls, which_tool)
-    return draw.weighted(makers, (33, 26, 5, 16, 17, 3))(draw)
+    return draw.weighted(makers, (30, 25, 5, 18, 20, 2))(draw)

@@ -43,17 +43,18 @@ def offer_function(draw: Draw, intent: Intent, masked: bool) -> Offered:
         slot.name: draw.pseudo(1, 2) if masked and draw.chance(0.7) else slot.shown or slot.name
         for slot in intent.slots
     }
-    properties = {names[slot.name]: _property(draw, slot) for slot in intent.slots}
+    stop = "." if draw.chance(0.3) else ""  # as in docstrings
+    properties = {names[slot.name]: _property(slot, stop) for slot in intent.slots}
     required = [names[slot.name] for slot in intent.slots if slot.required]
     schema = {"type": "object", "properties": properties, "required": required}
-    return Offered(FunctionSpec(name, intent.about, schema), intent, names)
+    return Offered(FunctionSpec(name, intent.about + stop, schema), intent, names)
 
 
 _LITERALS = ("true", "false")
 
 
-def _property(draw: Draw, slot: Slot) -> dict[str, Any]:
-    shown = {**type_of(slot.kind), "description": slot.about}
+def _property(slot: Slot, stop: str) -> dict[str, Any]:
+    shown = {**type_of(slot.kind), "description": slot.about + stop}
     if slot.default:
         shown["default"] = json.loads(slot.default) if slot.default in _LITERALS else slot.default
         shown["default"] = int(slot.default) if slot.default.isdigit() else shown["default"]

@@ -35,7 +35,9 @@ class StrictDraw(Draw):
 
     def words(self, kind: str, count: int) -> list[str]:
         """As in Draw."""
-        found = self.random.sample(names_of(kind, self.names), count)
+        sure = names_of(kind, self.names)
+        self.spoiled |= len(sure) < count
+        found = self.random.sample(sure if len(sure) >= count else split_of(kind, self.names), count)
         self.named.update(() if kind in CLOSED else found)
         return found
 
