@@ -1,5 +1,6 @@
 """Checkpoints are recognised by content, load to the same numbers from either layout, and say who they are."""
 
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -46,6 +47,26 @@ def logits(path: Path) -> torch.Tensor:
 
 
 # -- the same model from every layout ---------------------------------------------------------------------------------
+
+
+def test_the_disk_is_asked_for_what_is_turned_into_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = save_huggingface(reference().bfloat16(), tmp_path / "bf16")
+    size, hints, window = (path / "model.safetensors").stat().st_size, list[tuple[int, int]](), 2000
+
+    def hint(file: int, at: int, length: int, advice: int) -> None:
+        assert advice == os.POSIX_FADV_WILLNEED
+        assert os.fstat(file).st_size == size
+        hints.append((at, length))
+
+    monkeypatch.setattr("llamachat.checkpoints.read_ahead.WINDOW", window)
+    monkeypatch.setattr("llamachat.checkpoints.read_ahead.PIECE", 500)
+    monkeypatch.setattr(os, "posix_fadvise", hint)
+    open_checkpoint(path).load_model(dtype=torch.bfloat16)
+    assert hints == []  # mapped, and read when it is used
+    expected = open_checkpoint(path).load_model()(IDS)
+    assert hints == [(at, 500) for at in range(0, size, 500)]  # each once, in order, to the end of the file
+    monkeypatch.delattr(os, "posix_fadvise")  # macOS
+    assert torch.equal(logits(path), expected)
 
 
 @pytest.mark.parametrize("tied", [False, True])

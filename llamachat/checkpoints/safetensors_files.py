@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from torch import Tensor
 from llamachat.checkpoints.checkpoint import Shape
 from llamachat.checkpoints.part import ROWS, Part
 from llamachat.checkpoints.part import WHOLE as ALL
+from llamachat.checkpoints.read_ahead import ReadAhead
 from llamachat.checkpoints.settings import FETCH_AGAIN, Settings, shown
 from llamachat.errors import CheckpointError
 
@@ -72,11 +74,13 @@ class SafetensorsWeights:
     def read(self, device: torch.device | str, dtype: torch.dtype, part: Part = ALL) -> Iterator[tuple[str, Tensor]]:
         """Map file by file; only q and k are copied if dtype and device are those of the file."""
         for file in self.files:
-            with open_file(file) as handle:
+            with open_file(file) as handle, closing(ReadAhead(file)) as ahead:
                 for name, stored in self.tensors.items():
                     if stored.file != file:
                         continue
                     tensor = part.cut(name, get_tensor(handle, stored))
+                    if (tensor.dtype, tensor.device) != (dtype, torch.device(device)):
+                        ahead.use(tensor.nbytes)
                     if name in self.scales:
                         scale = self._scale(name).expand(stored.shape[0], 1)
                         tensor = scaled(

@@ -257,6 +257,7 @@ def measure(setup: Setup, what: str, *sizes: int) -> tuple[list[Row], str]:
         raise ConfigError("llama-cpp-python is not installed.", "pip install 'llamachat[bench]' compiles it.")
     if setup.dtype == "int8" and (setup.peer != "llama.cpp" or what != "decode"):
         raise ConfigError("int8 is compared with llama.cpp's decoding only.", "Choose --peer llama.cpp.")
+    from llamachat.devices import using_threads
     from llamachat.doors.bench_peers import Peer, bytes_a_token, in_int8, peak_memory, random_model, runtime_of
 
     try:
@@ -281,7 +282,8 @@ def measure(setup: Setup, what: str, *sizes: int) -> tuple[list[Row], str]:
         if theirs:
             theirs.time(prompt(sizes[0], 0), 4)
         rows += getattr(Bench(ours, theirs, setup.rounds, setup.peer == "llama.cpp"), what)(*sizes)
-        rows += memory(model.norm.weight.device, size, rows)
+        with using_threads(setup.threads):  # as both engines had
+            rows += memory(model.norm.weight.device, size, rows)
     except (RuntimeError, MemoryError) as error:
         raise EngineError(f"The engine failed: {error}", "Choose a smaller shape.") from error
     ours.close()
