@@ -1,11 +1,12 @@
 """Which id comes next, from logits: the filters of SamplingParams, and what a constraint refuses. Knows no model."""
 
 from collections.abc import Sequence
+from random import Random
 
 import torch
 from torch import Tensor
 
-from llamachat.sampling import Constraint, SamplingParams, TokenScore
+from llamachat.sampling import Constraint, SamplingParams, TokenScore, uniform
 
 REFUSALS = 64  # draws that a constraint may refuse before it is asked for all that may come
 
@@ -22,8 +23,7 @@ class Picker:
         self.refused = 0
         self.released = False
         self._constraint = constraint
-        self.generator = torch.Generator()  # on the CPU for every device, so that a seed means the same everywhere
-        self.generator.seed() if sampling.seed is None else self.generator.manual_seed(sampling.seed)
+        self.random = Random(sampling.seed)  # Python's, so that a seed means the same on every device
 
     @property
     def plain(self) -> bool:
@@ -32,7 +32,7 @@ class Picker:
 
     def pick(self, logits: Tensor) -> int:
         """The next id from ``logits`` (V)."""
-        token_id = choose(logits, self.sampling, self.generator)
+        token_id = choose(logits, self.sampling, self.random)
         if self._constraint is not None:
             if not self._constraint.allows(token_id):
                 token_id = self._again(logits.clone(), token_id, self._constraint)
@@ -47,23 +47,23 @@ class Picker:
             logits[refused] = -torch.inf
             if logits.max() == -torch.inf:
                 break
-            refused = choose(logits, self.sampling, self.generator)
+            refused = choose(logits, self.sampling, self.random)
             if constraint.replaces(refused):
                 return refused
         allowed = list(constraint.replacements())
         mask = torch.full_like(logits, -torch.inf)
         mask[allowed] = logits[allowed]
         if mask.max() > -torch.inf:
-            return choose(mask, self.sampling, self.generator)
+            return choose(mask, self.sampling, self.random)
         self.released = True
         constraint.release()
         return wanted
 
 
-def choose(logits: Tensor, sampling: SamplingParams, generator: torch.Generator) -> int:
+def choose(logits: Tensor, sampling: SamplingParams, random: Random) -> int:
     """The next id from ``logits`` (V): temperature, then top-k, top-p (the smallest set that reaches it) and min-p.
 
-    Draws one number from ``generator``, which lives on the CPU, and none when greedy. Ties go to one of the likeliest.
+    Draws one number from ``random``, and none when greedy. Ties go to one of the likeliest.
     """
     if sampling.temperature == 0 or sampling.top_k == 1:
         return int(logits.argmax())
@@ -76,7 +76,7 @@ def choose(logits: Tensor, sampling: SamplingParams, generator: torch.Generator)
     if sampling.top_p < 1:
         keep &= probabilities.cumsum(0) - probabilities < sampling.top_p
     reached = (probabilities * keep).cumsum(0)
-    drawn = torch.rand((), generator=generator).to(reached.device) * reached[-1]
+    drawn = uniform(random) * reached[-1]
     return int(ids[(reached <= drawn).sum().clamp(max=keep.sum() - 1)])
 
 

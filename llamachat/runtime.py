@@ -284,7 +284,7 @@ class LlamaRuntime:
         if isinstance(self._model, Decoder) and self._model.ready and self._cache and picker.plain:
             token_id = picker.pick(self._logits(hidden)[0])
             yield token_id  # not later: the first id is waited for
-            self._model.begin(self._cache, picker.sampling, picker.generator)
+            self._model.begin(self._cache, picker.sampling, picker.random)
             lookup.follow([*prompt, token_id])
             ahead = lookup if self.speculative else None
             for following in decode(self._model, token_id, len(prompt), longest - 1, ahead):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from random import Random
 from typing import Any, Protocol
 
 from llamachat.errors import ConfigError, ContextOverflow, EngineError
@@ -41,6 +42,11 @@ class SamplingParams:
     def override(self, changes: Mapping[str, Any]) -> "SamplingParams":
         """The same with some fields changed, by name."""
         return replace(self, **changes)
+
+
+def uniform(random: Random) -> float:
+    """A number from 0 up to, but never, 1, also when it is rounded to float32."""
+    return random.getrandbits(24) / 2**24
 
 
 @dataclass(frozen=True, slots=True)

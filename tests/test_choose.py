@@ -1,6 +1,7 @@
 """Choosing the next id: each filter against its definition, on random logits."""
 
 import math
+from random import Random
 
 import torch
 from hypothesis import given, settings
@@ -8,15 +9,15 @@ from hypothesis import strategies as st
 
 from llamachat.kv_tree import common_prefix
 from llamachat.picking import choose
-from llamachat.sampling import SamplingParams
+from llamachat.sampling import SamplingParams, uniform
 
 LOGITS = st.lists(st.integers(-160, 160).map(lambda i: i / 8), min_size=1, max_size=12).map(torch.tensor)
 TEMPERATURES = st.floats(0.05, 5.0)
 
 
 def draws(logits: torch.Tensor, sampling: SamplingParams, number: int = 60) -> set[int]:
-    generator = torch.Generator().manual_seed(0)
-    return {choose(logits, sampling, generator) for _ in range(number)}
+    random = Random(0)
+    return {choose(logits, sampling, random) for _ in range(number)}
 
 
 def allowed(logits: torch.Tensor, sampling: SamplingParams) -> set[int]:
@@ -73,16 +74,16 @@ def test_min_p_is_a_share_of_the_likeliest() -> None:
 
 def test_ids_come_as_often_as_they_are_likely() -> None:
     shares = torch.tensor([0.1, 0.5, 0.15, 0.25])
-    generator = torch.Generator().manual_seed(0)
+    random = Random(0)
     counts = torch.zeros(4)
     for _ in range(4000):
-        counts[choose(shares.log() * 2, SamplingParams(2.0, 1.0), generator)] += 1
+        counts[choose(shares.log() * 2, SamplingParams(2.0, 1.0), random)] += 1
     torch.testing.assert_close(counts / 4000, shares, atol=0.03, rtol=0)
 
 
 def test_the_arguments_are_left_as_they_were() -> None:
     logits = torch.tensor([1.0, 2.0, 3.0])
-    choose(logits, SamplingParams(), torch.Generator())
+    choose(logits, SamplingParams(), Random())
     assert logits.tolist() == [1.0, 2.0, 3.0]
 
 
@@ -100,3 +101,12 @@ def test_a_flat_distribution_keeps_its_long_tail() -> None:
         assert len(draws(flat, sampling, 3000)) > 1200
     assert draws(peaked, SamplingParams(1.0, 0.9), 100) == {7}
     assert len(draws(peaked, SamplingParams(20.0, 1.0), 1000)) > 600
+
+
+def test_no_draw_is_the_end_of_its_range() -> None:
+    class Last(Random):
+        def getrandbits(self, k: int) -> int:
+            return 2**k - 1
+
+    assert torch.tensor(uniform(Last())) < 1
+    assert choose(torch.zeros(5), SamplingParams(1.0, 1.0), Last()) == 4

@@ -2,6 +2,8 @@
 
 import hashlib
 import re
+import subprocess
+import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
@@ -162,3 +164,30 @@ async def test_on_the_screen_from_keystroke_to_tool_to_answer(nano: LlamaRuntime
         assert "5021" in app.dialog[4].text
         await until(pilot, lambda: "→ 5021" in shown(app))
         await until(pilot, lambda: app.dialog[4].text in shown(app))
+
+
+UNTRACED = """
+import asyncio, sys
+from llamachat.config import Config
+from llamachat.opening import open_runtime
+from llamachat.sampling import SamplingParams
+
+async def say(runtime):
+    sampling = SamplingParams(temperature=1.0, seed=1, max_tokens=8, logprobs=2)
+    return [event async for event in runtime.generate(list(range(100, 120)), sampling, ())]
+
+runtime = open_runtime(Config())
+assert asyncio.run(say(runtime))
+assert asyncio.run(runtime.score(list(range(100, 120)), [[5, 6]]))
+runtime.close()
+assert not {"torch._meta_registrations", "torch._prims", "torch._refs"} & set(sys.modules)
+import torch._meta_registrations
+from torch._subclasses.fake_tensor import FakeTensorMode
+with FakeTensorMode():
+    print(tuple(torch.nn.functional.embedding(torch.zeros(2, 3, dtype=torch.long), torch.ones(5, 4)).shape))
+"""
+
+
+def test_a_chat_does_not_import_what_tracing_needs_and_who_traces_gets_it() -> None:
+    ran = subprocess.run([sys.executable, "-c", UNTRACED], capture_output=True, text=True, timeout=120)
+    assert (ran.stdout, ran.returncode) == ("(2, 3, 4)\n", 0), ran.stderr

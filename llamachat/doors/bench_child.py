@@ -19,15 +19,15 @@ def main() -> None:
     """A line with the first id, and one with the other figures."""
     from llamachat.config import Config
     from llamachat.opening import open_runtime
-    from llamachat.runtime import LlamaRuntime
 
     settings = Config()
     runtime = open_runtime(replace(settings, cache=replace(settings.cache, disk_mb=0)))
-    assert isinstance(runtime, LlamaRuntime)
     asyncio.run(_say(runtime, list(range(100, 120)), 1))
     print("first", flush=True)
     from llamachat.doors.bench_runtime import prompt, time_ours
+    from llamachat.runtime import LlamaRuntime  # not before: it imports torch, and open_runtime knows how
 
+    assert isinstance(runtime, LlamaRuntime)
     long = asyncio.run(time_ours(runtime, prompt(LONG, 2), 1)).first
     print(json.dumps([1000 * long, asyncio.run(_held(runtime)), _memory()]))
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from importlib.util import find_spec
+from random import Random
 from typing import Any, Protocol, runtime_checkable
 
-from torch import Generator, Tensor, dtype
+from torch import Tensor, dtype
 
 from llamachat.model import Branches, KVCache, ModelConfig, Transformer
 from llamachat.sampling import SamplingParams
@@ -49,8 +50,8 @@ class Decoder(Protocol):
     def tune(self) -> None:
         """Try what is fastest on this device."""
 
-    def begin(self, cache: KVCache, sampling: SamplingParams, generator: Generator) -> None:
-        """A generation by ``sampling`` and ``generator`` that goes on from what ``cache`` holds."""
+    def begin(self, cache: KVCache, sampling: SamplingParams, random: Random) -> None:
+        """A generation by ``sampling`` and ``random`` that goes on from what ``cache`` holds."""
 
     def place(self, token_id: int, position: int) -> None:
         """The next ``launch`` reads ``token_id`` behind ``position`` positions."""

@@ -8,13 +8,14 @@ products are faster there.
 
 import ctypes
 from collections.abc import Callable, Sequence
+from random import Random
 
 import torch
 from torch import Tensor, nn
 
 from llamachat.model import Block, Branches, KVCache, ModelConfig, Transformer
 from llamachat.quantise import QuantisedLinear
-from llamachat.sampling import SamplingParams
+from llamachat.sampling import SamplingParams, uniform
 from llamachat.steps.compiler import Build, native
 from llamachat.steps.cores import Cores
 
@@ -123,12 +124,12 @@ class NativeSteps:
     def tune(self) -> None:
         """Nothing: threads are tried while steps are taken."""
 
-    def begin(self, cache: KVCache, sampling: SamplingParams, generator: torch.Generator) -> None:
+    def begin(self, cache: KVCache, sampling: SamplingParams, random: Random) -> None:
         """A generation that goes on from what ``cache`` holds."""
         self._room, self._end = described(cache), min(cache.size, self._torch.rope.shape[1])
         self._settings = Settings(sampling.temperature, sampling.top_p, sampling.min_p, sampling.top_k)
         greedy = sampling.temperature == 0 or sampling.top_k == 1
-        self._draws = Draws(cache.length, None if greedy else generator)
+        self._draws = Draws(cache.length, None if greedy else random)
 
     def place(self, token_id: int, position: int) -> None:
         """The next ``read`` takes a step with ``token_id`` behind ``position`` positions."""
@@ -204,17 +205,17 @@ class NativeSteps:
 class Draws:
     """A random number for each position from ``start`` on, the same however often it is asked for; 0 if greedy."""
 
-    def __init__(self, start: int, generator: torch.Generator | None) -> None:
-        self._start, self._generator = start, generator
+    def __init__(self, start: int, random: Random | None) -> None:
+        self._start, self._random = start, random
         self._numbers: list[float] = []
 
     def at(self, position: int, count: int) -> list[float]:
         """Those of ``count`` positions."""
-        if self._generator is None:
+        if self._random is None:
             return [0.0] * count
         end = position - self._start + count
         while len(self._numbers) < end:
-            self._numbers += torch.rand(64, generator=self._generator).tolist()
+            self._numbers.append(uniform(self._random))
         return self._numbers[end - count : end]
 
 

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from random import Random
 
 import torch
 import triton
@@ -99,7 +100,7 @@ class TritonSteps:
         ids = torch.arange(1, 21, device=self._device)[None] % self.config.vocab_size
         for cache in (ours, theirs):
             self._model.hidden(ids[:, :17], cache)
-        self.begin(ours, SamplingParams(temperature=0.0), torch.Generator())
+        self.begin(ours, SamplingParams(temperature=0.0), Random())
         self.place(int(ids[0, 17]), 17)
         chosen = [self.read(self.launch())]
         agree(state.logits[:1], self.output(self._model.hidden(ids[:, 17:18], theirs)[0]))
@@ -115,13 +116,13 @@ class TritonSteps:
         """Ids that ``verify`` takes: it writes ROWS positions in any case."""
         return ROWS if room >= ROWS else 0
 
-    def begin(self, cache: KVCache, sampling: SamplingParams, generator: torch.Generator) -> None:
-        """A generation that chooses by ``sampling`` and ``generator`` and reads and writes ``cache``."""
+    def begin(self, cache: KVCache, sampling: SamplingParams, random: Random) -> None:
+        """A generation that chooses by ``sampling`` and ``random`` and reads and writes ``cache``."""
         state = self._kernels.state
         self._step(1, "chain", cache)  # now, since recording it later would lose what is under way
         wanted = (sampling.temperature, sampling.top_p, sampling.min_p, float(sampling.top_k))
         state.settings.copy_(torch.tensor(wanted))
-        state.seed.fill_(int(torch.randint(2**31 - 1, (), generator=generator)))
+        state.seed.fill_(random.randrange(2**31 - 1))
 
     def place(self, token_id: int, position: int) -> None:
         """The next ``launch`` reads ``token_id`` behind ``position`` positions."""
