@@ -111,7 +111,8 @@ async def test_a_message_sent_while_a_reply_runs_waits_and_is_then_answered():
 
 
 async def test_keys_echo_while_a_reply_streams():
-    runtime = ScriptedRuntime(["word " * 4_000 + "<|eot_id|>"], context=50_000)
+    go = asyncio.Event()
+    runtime = ScriptedRuntime([["word ", go, "word " * 3_999 + "<|eot_id|>"]], context=50_000)
     app = make_app(open_runtime=lambda _: runtime, overrides={"max_tokens": 50_000})
     echoes: list[tuple[str, int]] = []
 
@@ -120,9 +121,9 @@ async def test_keys_echo_while_a_reply_streams():
             echoes.append((app.prompt.text, len(app.dialog)))
 
     async with app.run_test(message_hook=watch) as pilot:
-        await until(pilot, lambda: "loading" not in status(app))
-        app.prompt.put("talk")
-        app.prompt.submit()
+        await say(pilot, "talk")
+        await until(pilot, lambda: "word" in shown(app))
+        go.set()
         for key in "ab":
             app.post_message(Key(key, key))
         await until(pilot, lambda: len(app.dialog) == 3)
