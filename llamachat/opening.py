@@ -35,7 +35,8 @@ def uncollected() -> Iterator[None]:
 @contextmanager
 def untraced() -> Iterator[None]:
     """Let torch's first import leave out what only tracing and compiling need: the shapes of its operations, in Python.
-    It takes 0.63 s then, not 0.84. Who asks for them later gets them."""
+    It takes 0.63 s then, not 0.84. Who asks for them later gets them; who wants a torch.Generator in this process must
+    import torch._prims before (torch says so), which is why we draw numbers with Python's random."""
     name = "torch._meta_registrations"
     if "torch" not in sys.modules:
         sys.modules[name] = ModuleType(name)
