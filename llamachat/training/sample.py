@@ -7,14 +7,13 @@ import json
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import count, groupby
+from itertools import groupby
 from typing import Any
 
 from llamachat.messages import Dialog, Message, StopReason, ToolCall
 from llamachat.offer import Offer, open_dialog
 from llamachat.protocol import CODE_INTERPRETER, Dialect, Encoded, encode_dialog, frame_output
 from llamachat.tokenizer import Tokenizer
-from llamachat.training.spelling import as_read
 
 NANO = Dialect(calls="json", python_tag="all_calls", dates=False, compact=True, constrained=True)
 
@@ -40,17 +39,12 @@ class Sample:
 
     def encode(self, tokenizer: Tokenizer) -> Encoded:
         """Ids and learn-mask of the whole dialog."""
-        encoded, whole = encode_dialog(tokenizer, self.opened(), NANO, add_generation_prompt=False), Encoded()
-        spoken = [at for at, message in enumerate(self.messages) if message.role == "assistant"]
-        ordinals = count()
-        for learned, run in groupby(zip(encoded.ids, encoded.learn, strict=True), lambda pair: pair[1]):
-            ids = [token_id for token_id, _ in run]
-            if not learned:
-                whole.add(ids)
-                continue
-            at = spoken[ordinal := next(ordinals)]
-            whole.add(as_read(tokenizer, ids, self.messages[at], self.messages[:at]), ordinal not in self.slips)
-        return whole
+        encoded = encode_dialog(tokenizer, self.opened(), NANO, add_generation_prompt=False)
+        runs = [list(run) for learned, run in groupby(range(len(encoded.ids)), encoded.learn.__getitem__) if learned]
+        for ordinal in self.slips:
+            for at in runs[ordinal]:
+                encoded.learn[at] = False
+        return encoded
 
 
 def user(text: str, context: str | None = None) -> Message:
