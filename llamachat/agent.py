@@ -79,7 +79,7 @@ class Runtime(Protocol):
 
 @dataclass(slots=True)
 class _Turn:
-    """What a turn adds up: the growing dialog, its cost, and which calls were made."""
+    """What a turn adds up: the growing dialog, its cost, and which calls were made or declined."""
 
     dialog: Dialog
     begun: tuple[int, ...] = ()
@@ -88,6 +88,7 @@ class _Turn:
     usage: Usage = Usage()
     steps: int = 0
     calls: Counter[str] = field(default_factory=Counter)
+    declined: set[str] = field(default_factory=set)
     reply: Reply | None = None
     limited: bool = False
     """Whether the latest reply was as long as one may be, and the context holds another."""
@@ -289,7 +290,10 @@ async def _answer(
         return ToolResult(call, frame_failure("You made this call before; answer with what it returned."), ok=False)
     if halt.is_set():
         return ToolResult(call, frame_failure("The user interrupted before this call ran."), ok=False)
+    if key in turn.declined:  # nobody is asked twice
+        return ToolResult(call, frame_failure("The user declined this call."), ok=False)
     if approve and (refusal := await _unless(halt, approve(call))) is not None:
+        turn.declined.add(key)
         return ToolResult(call, frame_failure(f"The user declined this call. {refusal}".strip()), ok=False)
     result = None if halt.is_set() else await _unless(halt, toolbox.run(call))
     return result or ToolResult(call, frame_failure("The user interrupted this call."), ok=False)

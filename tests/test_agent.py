@@ -257,6 +257,22 @@ async def test_a_declined_call_is_told_with_the_reason() -> None:
     assert "Not now." in end.result.output
 
 
+async def test_nobody_is_asked_twice_about_one_call() -> None:
+    tools, asked = Recorder(), list[ToolCall]()
+
+    async def decline(call: ToolCall) -> str | None:
+        asked.append(call)
+        return "Not now."
+
+    once, other = "<|python_tag|>2<|eom_id|>", "<|python_tag|>3<|eom_id|>"
+    stream, _ = await events([once, once, other, "Fine.<|eot_id|>"], tools.box, approve=decline)
+    assert [call.arguments["code"] for call in asked] == ["2", "3"]
+    assert tools.seen == []
+    told = [e.result.output for e in stream if isinstance(e, ToolEnd)]
+    assert ["The user declined this call." in text for text in told] == [True] * 3
+    assert ["Not now." in text for text in told] == [True, False, True]
+
+
 async def test_a_failing_engine_keeps_what_was_said() -> None:
     runtime = ScriptedRuntime([["Half a", EngineError("Out of memory.", "Close something.")]])
     stream: list[Event] = []
