@@ -52,7 +52,7 @@ async def test_commands_answer_and_wrong_ones_get_a_sentence():
         await until(pilot, lambda: "There is no persona 'nobody'." in shown(app))
         await say(pilot, "/tolos")
         await until(pilot, lambda: "There is no command /tolos." in shown(app))
-        assert "Did you mean /tools?" in shown(app)
+        await until(pilot, lambda: "Did you mean /tools?" in shown(app))
         assert app.prompt.text == "/tolos"
         await say(pilot, "/etc/hosts is a file")
         await until(pilot, lambda: len(app.dialog) == 3)
@@ -89,7 +89,7 @@ async def test_a_reply_its_code_and_a_focused_message_can_be_copied():
         await pilot.press("down", "y")
         assert isinstance(app.transcript.chosen, ReplyView)
         assert app.clipboard == "print(1)\n"
-        assert "Copied 9 characters." in status(app)
+        await until(pilot, lambda: "Copied 9 characters." in status(app))
         await pilot.press("x")  # what is typed belongs to the prompt
         assert app.prompt.text == "x"
         assert app.focused is app.prompt

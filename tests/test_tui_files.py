@@ -86,7 +86,7 @@ async def test_a_path_completes_by_tab_and_enter_and_is_then_sent():
         await until(pilot, lambda: len(app.dialog) == 3)
         assert app.dialog[1].text == "sum data.csv and deep.md"
         assert "a,b\n1,2" in runtime.tokenizer.decode(runtime.prompts[0])
-        assert "Attached: data.csv, deep.md" in shown(app)
+        await until(pilot, lambda: "Attached: data.csv, deep.md" in shown(app))
         await until(pilot, lambda: title(app) == "")
 
 

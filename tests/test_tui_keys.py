@@ -152,7 +152,7 @@ async def test_sessions_are_left_and_found_again_by_keys():
         await until(pilot, lambda: isinstance(app.screen, Picker))
         await pilot.press("enter")
         await until(pilot, lambda: len(app.dialog) == 3)
-        assert "how do llamas sleep?" in shown(app)
+        await until(pilot, lambda: "how do llamas sleep?" in shown(app))
     store.close()
 
 
@@ -200,7 +200,7 @@ async def test_a_shell_runs_only_where_it_is_allowed():
     async with app.run_test(size=(100, 30)) as pilot:
         await say(pilot, "!printf '%s-' a b; exit 3")
         await until(pilot, lambda: "a-b-" in shown(app))
-        assert "ended with 3" in shown(app)
+        await until(pilot, lambda: "ended with 3" in shown(app))
         assert len(app.dialog) == 0
 
 

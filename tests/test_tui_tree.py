@@ -231,4 +231,4 @@ async def test_a_compaction_is_shown_and_a_message_sent_meanwhile_is_answered():
         await until(pilot, lambda: "⧗ next" in shown(app))
         go.set()
         await until(pilot, lambda: said(app)[-1] == "Yes.")
-        assert "was summed up" in shown(app)
+        await until(pilot, lambda: "was summed up" in shown(app))
