@@ -36,6 +36,8 @@ from llamachat.tools import Toolbox
 
 MAX_STEPS = 10  # Meta's agent: max_infer_iters
 MAX_REPEATS = 2  # an identical call is run this often in a turn; models that loop rarely stop by themselves
+REPEATED = "You made this call before; answer with what it returned."
+DECLINED = "The user declined this call."
 
 T = TypeVar("T")
 Approve = Callable[[ToolCall], Awaitable[str | None]]
@@ -287,14 +289,14 @@ async def _answer(
     key = json.dumps([call.name, dict(call.arguments)], sort_keys=True)
     turn.calls[key] += 1
     if turn.calls[key] > MAX_REPEATS:
-        return ToolResult(call, frame_failure("You made this call before; answer with what it returned."), ok=False)
+        return ToolResult(call, frame_failure(REPEATED), ok=False)
     if halt.is_set():
         return ToolResult(call, frame_failure("The user interrupted before this call ran."), ok=False)
     if key in turn.declined:  # nobody is asked twice
-        return ToolResult(call, frame_failure("The user declined this call."), ok=False)
+        return ToolResult(call, frame_failure(DECLINED), ok=False)
     if approve and (refusal := await _unless(halt, approve(call))) is not None:
         turn.declined.add(key)
-        return ToolResult(call, frame_failure(f"The user declined this call. {refusal}".strip()), ok=False)
+        return ToolResult(call, frame_failure(f"{DECLINED} {refusal}".strip()), ok=False)
     result = None if halt.is_set() else await _unless(halt, toolbox.run(call))
     return result or ToolResult(call, frame_failure("The user interrupted this call."), ok=False)
 

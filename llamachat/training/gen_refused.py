@@ -1,5 +1,6 @@
 """Calls that come to nothing: declined by the user, made before, or of tools that are gone. Knows no names."""
 
+from llamachat.agent import DECLINED, REPEATED
 from llamachat.messages import Message
 from llamachat.protocol import frame_failure
 from llamachat.training import phrases
@@ -11,10 +12,6 @@ from llamachat.training.replies import draw_result
 from llamachat.training.sample import call, result
 from llamachat.training.task import Task, Turn
 from llamachat.training.values import asked_value
-
-DECLINED = "The user declined this call."
-REPEATED = "You made this call before; answer with what it returned."
-"""What the agent says of such calls (see agent.py)."""
 
 
 def declined(draw: Draw) -> Task:
