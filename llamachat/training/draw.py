@@ -94,19 +94,22 @@ class Draw:
 
     def any_word(self) -> str:
         """A word that none of the lists would give here: what a value is, only the question tells."""
-        return self.pseudo() if self.names == "val" else self.random.choice(lexicon())
+        return self.random.choice(lexicon()) if self.names == "train" and self.chance(0.65) else self.pseudo()
 
     def _syllables(self, count: int) -> str:
         return "".join(map(self.random.choice, (ONSETS, VOWELS, CODAS) * count))
 
     def _pieced(self) -> str:
-        count = self.random.choices((1, 2, 3), (55, 35, 10))[0]
-        return "".join(self.random.choice(pieces("lower")) for _ in range(count))
+        """A word after a space begins with other ids than one after a quote; both are to be met."""
+        count = self.random.choices((1, 2, 3), (45, 42, 13))[0]
+        first = self.random.choice(pieces("spaced" if self.chance(0.5) else "lower"))
+        return first + "".join(self.random.choice(pieces("lower")) for _ in range(count - 1))
 
     def proper(self) -> str:
         """A made-up name."""
-        if self.chance(0.3):
-            word = self.random.choice(pieces("capital")) + self.random.choice(("", self.random.choice(pieces("lower"))))
+        if self.chance(0.5):
+            first = self.random.choice(pieces("spaced_capital" if self.chance(0.5) else "capital"))
+            word = first + self.random.choice(("", self.random.choice(pieces("lower"))))
             if len(word) >= 3 and held_out(word) == (self.names == "val"):
                 return word
         return self.pseudo().capitalize()

@@ -9,7 +9,7 @@ from llamachat.training.sample import call, execute, python, result
 from llamachat.training.task import Task, Turn
 from llamachat.training.values import draw_value, title
 
-_KINDS = "integer number code email host pseudo title date clock phrase filename place word"
+_KINDS = "integer number code email host pseudo title date clock phrase filename place word any any any city person"
 _REPEAT = (
     "[Repeat|Say|Copy|Echo|Write]: {x}", "[Repeat|Say|Copy] after me: {x}", "[Say|Write] exactly this: {x}",
     '[Say|Repeat|Copy] "{x}"',

@@ -11,6 +11,7 @@ from llamachat.training.persona import Answer
 from llamachat.training.sample import Run, execute, python
 from llamachat.training.task import Task, Turn
 from llamachat.training.values import ordinal
+from llamachat.training.words import NUMBERS
 
 HOW = "I let python compute it."
 LONGEST = 24  # characters of a result; longer ones are rare in questions, and every digit is to be copied
@@ -117,6 +118,17 @@ def plain_expression(draw: Draw) -> Turn:
         run = execute(code)
         if run.status == "completed" and len(run.stdout) < LONGEST:
             break
+    return solved(draw.ask(draw.block("expressions").asks, e=asked), safe(code), code + " is {value}.")
+
+
+def small_sum(draw: Draw) -> Turn:
+    """``What is 3 + 3?``: nobody's arithmetic is so small that it is said by heart."""
+    operator = draw.weighted("+-*/", (45, 20, 25, 10))
+    values: list[float] = [draw.integer(0, 12), draw.integer(1, 12)]
+    code = _coded(values, [operator], None)
+    asked = _asked(draw, values, [operator], None)
+    if draw.chance(0.25):
+        asked = f"{NUMBERS[int(values[0])]} {draw.choice(_SPOKEN[operator])} {NUMBERS[int(values[1])]}"
     return solved(draw.ask(draw.block("expressions").asks, e=asked), safe(code), code + " is {value}.")
 
 
@@ -272,5 +284,5 @@ def arithmetic(draw: Draw) -> Task:
     """One task of this file."""
     if draw.chance(0.07):
         return Task(follow_up(draw), code=True)
-    makers = (plain_expression, percentage, named_operation, test, units, story)
-    return Task((draw.weighted(makers, (34, 13, 31, 4, 9, 9))(draw),), code=True)
+    makers = (plain_expression, small_sum, percentage, named_operation, test, units, story)
+    return Task((draw.weighted(makers, (29, 9, 12, 29, 4, 9, 8))(draw),), code=True)

@@ -88,7 +88,7 @@ _IN_CODE = "brave_search Echo recent default stdout simply know compute called l
 @cache
 def spoken() -> frozenset[str]:
     """The words, in lower case, that training dialogs are written in, whatever is drawn."""
-    tables = (file for file in phrases.FOLDER.glob("*.txt") if file.stem not in ("words", "pieces"))
+    tables = (file for file in phrases.FOLDER.glob("*.txt") if file.stem not in ("words", "pieces", "english"))
     plain = (file.read_text(encoding="utf-8") for file in tables)
     closed = (phrases.mapping("words")[kind] for kind in CLOSED)
     plurals = (f"{noun}s" for noun in phrases.mapping("words")["noun"].split())

@@ -14,8 +14,8 @@ from llamachat.training.words import NUMBERS, kinds
 
 INTEGERS = frozenset({"small", "integer", "percent", "degree", "size", "stars", "warmth"})
 DECIMALS = frozenset({"number", "decimal"})
-ODD = frozenset("room topic handle device thing animal food job word pseudo".split())
-"""Kinds whose values are any words in one of five: a channel may be called ``random``, and only copying tells it."""
+ODD = frozenset("room topic handle device thing animal food job word noun pseudo".split())
+"""Kinds whose values are any words in two of five: a channel may be called ``random``, and only copying tells it."""
 _ATOM = re.compile(r"<([^<>]+)>")
 
 
@@ -95,7 +95,7 @@ def atom(draw: Draw, name: str) -> str:
         return str(draw.integer(int(low), int(high)))
     if name.isupper():
         return "".join(draw.random.choices("ABCDEFGHJKLMNPQRSTUVWXYZ", k=len(name)))
-    if name in ODD and draw.chance(0.2):
+    if name in ODD and draw.chance(0.4):
         return draw.any_word() if draw.chance(0.75) else f"{draw.any_word()} {draw.any_word()}"
     if name in _ATOMS:
         return str(_ATOMS[name](draw))
@@ -105,7 +105,7 @@ def atom(draw: Draw, name: str) -> str:
 
 def title(draw: Draw) -> str:
     """A proper title of one to three words, such as ``Silver Orchard``; one of eight is just words."""
-    if draw.chance(0.12):
+    if draw.chance(0.2):
         return " ".join(draw.any_word() for _ in range(draw.weighted((1, 2, 3), (60, 30, 10))))
     kinds_ = ("adjective", "word", "noun")
     words = (draw.pseudo() if draw.chance(0.4) else draw.word(draw.choice(kinds_)) for _ in range(draw.integer(1, 3)))

@@ -35,7 +35,8 @@ def split_of(kind: str, split: Split) -> tuple[str, ...]:
 
 @cache
 def pieces(case: str) -> tuple[str, ...]:
-    """The ``lower`` or ``capital`` alphabetic tokens of the embedded model's vocabulary."""
+    """The ``lower`` or ``capital`` alphabetic tokens of the embedded model's vocabulary, or those of them that a space
+    comes before (``spaced``, ``spaced_capital``), without it."""
     return tuple(phrases.mapping("pieces")[case].split())
 
 
