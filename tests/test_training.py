@@ -21,7 +21,6 @@ from llamachat.training.draw import Draw, expand
 from llamachat.training.export import export
 from llamachat.training.gen_arith import FACTORS, units
 from llamachat.training.gen_files import file_questions, on_notes, on_table
-from llamachat.training.gen_functions import draw_everyday, draw_intent, offered_with, request
 from llamachat.training.gen_search import search
 from llamachat.training.gen_talk import paired
 from llamachat.training.held_out import exact, spoken
@@ -30,6 +29,7 @@ from llamachat.training.intents import intents
 from llamachat.training.layout import foreign_name, halved
 from llamachat.training.losses import summed_loss
 from llamachat.training.muon import orthogonalise
+from llamachat.training.offering import draw_everyday, draw_intent, offered_with, request
 from llamachat.training.sample import NANO, execute
 from llamachat.training.schema import offer_function
 from llamachat.training.strict import StrictDraw
@@ -178,7 +178,8 @@ def test_held_out_words_are_never_trained_on() -> None:
 
 def _words_of_the_tables() -> set[str]:
     """Words that sentences are made of: some stand in a list of names too."""
-    tables = (path.read_text() for path in phrases.FOLDER.glob("*.txt") if path.stem not in ("words", "pieces", "english"))
+    names = ("words", "pieces", "english")
+    tables = (path.read_text() for path in phrases.FOLDER.glob("*.txt") if path.stem not in names)
     closed = (phrases.mapping("words")[kind] for kind in CLOSED)
     text = " ".join((*tables, *closed, "brave_search Echo")).lower()
     return set("".join(c if c.isalpha() else " " for c in text).split())

@@ -59,7 +59,8 @@ def attribute(draw: Draw, noun: str, name: str | None = None) -> Intent:
     name = name or draw.choice(tuple(mapping("attributes")))
     word = noun.replace(" ", "_")
     by, kind, naming = draw.choice((
-        ("name", "title", "[the {n} {v}|{v}|the {n} called {v}|the {v} {n}]"), ("id", "code", "[the {n} {v}|{n} {v}|{v}|the {v} {n}]"),
+        ("name", "title", "[the {n} {v}|{v}|the {n} called {v}|the {v} {n}]"),
+        ("id", "code", "[the {n} {v}|{n} {v}|{v}|the {v} {n}]"),
         (word, "pseudo", "[{n} {v}|the {n} {v}|{v}|the {v} {n}]"), ("number", "integer", "[{n} {v}|{n} number {v}]"),
         ("city", "city", "the {n} [in|of] {v}"), ("owner", "person", "[{v}'s {n}|the {n} of {v}]"),
     ))  # fmt: skip

@@ -22,12 +22,13 @@ from llamachat.training.drills import drills
 from llamachat.training.gen_arith import arithmetic
 from llamachat.training.gen_attached import attached
 from llamachat.training.gen_files import file_questions
-from llamachat.training.gen_functions import functions, unrelated
+from llamachat.training.gen_functions import functions
 from llamachat.training.gen_plans import plans
 from llamachat.training.gen_refused import refused
 from llamachat.training.gen_search import search
 from llamachat.training.gen_talk import memory, personas, talk
 from llamachat.training.gen_text import text_and_dates
+from llamachat.training.offering import unrelated
 from llamachat.training.persona import draw_persona
 from llamachat.training.sample import Sample, say, user
 from llamachat.training.task import Task

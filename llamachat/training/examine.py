@@ -14,9 +14,11 @@ from llamachat.evaluation.tasks import Call, Document, Expect, Function, Return,
 from llamachat.messages import Message
 from llamachat.offer import FunctionSpec
 from llamachat.protocol import BUILTIN_TOOLS, CODE_INTERPRETER
-from llamachat.training import gen_functions, gen_plans, gen_search, gen_talk, persona, task
+from llamachat.training import gen_functions, gen_plans, gen_search, gen_talk, gen_unmet, offering, persona, task
 from llamachat.training.gen_arith import arithmetic
+from llamachat.training.gen_chained import chained
 from llamachat.training.gen_files import on_table, on_text
+from llamachat.training.gen_parallel import two_calls
 from llamachat.training.gen_text import text_and_dates
 from llamachat.training.persona import Answer
 from llamachat.training.replies import DONE
@@ -123,14 +125,14 @@ def _functions(maker: Callable[[StrictDraw], task.Task], low: int, high: int) ->
 
 def irrelevance(draw: StrictDraw) -> Task | None:
     """No function is meant."""
-    made = examined(gen_functions.irrelevant(draw))
+    made = examined(gen_unmet.irrelevant(draw))
     return made and replace(made, turns=(Turn(made.turns[0].user, Expect(no_call=True)),))
 
 
 def multi_step(draw: StrictDraw) -> Task | None:
     """One result leads to the next call."""
-    makers = (gen_plans.id_first, gen_plans.then_compute, gen_plans.conditional, gen_plans.retry)
-    made = draw.weighted(makers, (35, 25, 20, 20))(draw)
+    makers = (chained, gen_plans.id_first, gen_plans.then_compute, gen_plans.conditional, gen_plans.retry)
+    made = draw.weighted(makers, (20, 15, 25, 20, 20))(draw)
     return examined(made, ordered=True) if len(made.turns[0].steps) > 2 else None
 
 
@@ -228,7 +230,7 @@ def widened(maker: Callable[[StrictDraw], task.Task], *, ordered: bool = False) 
         if len(made.turns) > 1 or not made.turns[0].steps:
             return None
         known = {spec.name for spec in made.functions} | {spec.description for spec in made.functions}
-        extra = [o.spec for o in gen_functions.offered_with(draw, gen_functions.draw_intent(draw), 4)[1]]
+        extra = [o.spec for o in offering.offered_with(draw, offering.draw_intent(draw), 4)[1]]
         extra = [spec for spec in extra if not {spec.name, spec.description} & known]
         specs = [_wide(draw, spec) for spec in (*made.functions, *extra)]
         draw.random.shuffle(specs)
@@ -252,7 +254,7 @@ CATEGORIES: dict[str, Maker] = {
     "injection": injection,
     "irrelevance": irrelevance,
     "json_choose": _functions(gen_functions.single, 2, 9),
-    "json_parallel": _functions(gen_functions.two_calls, 1, 9),
+    "json_parallel": _functions(two_calls, 1, 9),
     "json_single": _functions(gen_functions.single, 1, 1),
     "multi_step": multi_step,
     "multi_turn": multi_turn,
@@ -264,6 +266,6 @@ CATEGORIES: dict[str, Maker] = {
 }
 LARGE: dict[str, Maker] = {
     "json_choose": widened(gen_functions.single),
-    "json_parallel": widened(gen_functions.two_calls),
+    "json_parallel": widened(two_calls),
     "multi_step": widened(gen_plans.id_first, ordered=True),
 }

@@ -7,11 +7,13 @@ from llamachat.messages import Message
 from llamachat.protocol import frame_failure
 from llamachat.tools.schemas import problems
 from llamachat.training import phrases
+from llamachat.training.composed import plural
 from llamachat.training.draw import Draw
 from llamachat.training.gen_arith import arithmetic, safe
-from llamachat.training.gen_functions import draw_intent, how_many, offered_with, request
+from llamachat.training.gen_chained import chained
 from llamachat.training.inject import injection
 from llamachat.training.intents import Intent, Slot
+from llamachat.training.offering import draw_intent, how_many, offered_with, request
 from llamachat.training.persona import Answer
 from llamachat.training.replies import draw_result, error, tell
 from llamachat.training.sample import call, execute, python, result
@@ -74,19 +76,20 @@ def then_compute(draw: Draw) -> Task:
     money = draw.choice(("USD", "euros", "dollars", "pounds"))
     by = draw.choice(("name", word, "item", "title", "symbol"))
     slot = Slot(by, "pseudo", f"{word.capitalize()} name")
+    lone = draw.chance(0.3)  # the function is about one thing and wants no name
+    word = draw.word("noun") if lone else word
+    name, about = block.short.format(w=word), block.full.format(w=word, m=money)
     target = offer_function(
-        draw,
-        Intent(block.short.format(w=word), block.full.format(w=word, m=money), block.named, (slot,), ()),
-        draw.chance(0.35),
+        draw, Intent(name, about, block.named, () if lone else (slot,), ()), not lone and draw.chance(0.35)
     )
-    value = draw.choice((draw.proper(), title(draw), draw.word("thing")))
+    value = plural(word) if lone else draw.choice((draw.proper(), title(draw), draw.word("thing")))
     n, number = draw.number(3) + 1, draw.choice((draw.number(3), draw.decimal(2, 3)))
     ask = draw.ask(block.asks, n=n, v=value, m=money, w=word)
     code = block.code.format(r=number, n=n)
     if draw.chance(0.4):
         ask, code = ask.rstrip("?.") + draw.choice(_ROUNDED), f"round({code}, 2)"
     done = execute(safe(code))
-    steps = (call(target.spec.name, target.arguments({by: value})),)
+    steps = (call(target.spec.name, target.arguments({} if lone else {by: value})),)
     if draw.chance(0.06):
         got = error(draw)
         told = tell(got)
@@ -100,12 +103,18 @@ def then_compute(draw: Draw) -> Task:
 
 
 _STATES = ("available", "free", "open", "in_stock", "ready", "online", "paid", "booked")
-_DETAILS = ("due_date", "next_date", "price", "waiting_time", "reason", "owner", "opening_time", "contact", "location")
+_DETAILS = {
+    "due_date": "when [is it due|is it back|will it be back|does it come back]", "next_date": "when is the next date",
+    "price": "[what does it cost|how much is it]", "waiting_time": "how long [is the wait|must I wait]",
+    "reason": "why", "owner": "[who owns it|whose is it|who has it]",
+    "opening_time": "[when does it open|from when on is it open]",
+    "contact": "[whom do I call|who can help]", "location": "[where is it|where do I find it]",
+}  # fmt: skip
 
 
 def conditional(draw: Draw) -> Task:
     """The second function is called only if the first one says no (or yes)."""
-    noun, state, detail = draw.word("noun"), draw.choice(_STATES), draw.choice(_DETAILS)
+    noun, state, detail = draw.word("noun"), draw.choice(_STATES), draw.choice(tuple(_DETAILS))
     words, more = state.replace("_", " "), detail.replace("_", " ")
     slot = Slot(draw.choice(("name", "title", noun)), "title", f"{noun.capitalize()}")
     first = offer_function(
@@ -119,12 +128,16 @@ def conditional(draw: Draw) -> Task:
         "Is [the {n} |]{v} {s}[, and if {w}, what|? If {w}, tell me: what] is [its|the] {d}?",
         "[Check|Find out] whether [the {n} |]{v} is {s}; if {w}[,|] [get|give me|tell me] [its|the] {d}.",
         "If [the {n} |]{v} is {u}{s}, what is its {d}?",
+        "Is [the {n} |]{v} {s}[, and if {w},|? If {w},| and if {w},] {q}?",
+        "[Is|Can you tell me if|I'd like to know if] [the {n} |]{v} [is|was] {s}, and if {w}, {q}.",
     )
+    way = draw.phrase((_DETAILS[detail],))
     slots = {
         "n": noun,
         "v": value,
         "s": words,
         "d": more,
+        "q": way,
         "w": "so" if wanted else "not",
         "u": "" if wanted else "not ",
     }
@@ -256,5 +269,5 @@ def _task(draw: Draw, turn: Turn, offer: list[Offered], code: bool | None = None
 
 def plans(draw: Draw) -> Task:
     """One task of this file."""
-    makers = (id_first, then_compute, conditional, retry, failing, injected, mistaken, mixed_offer)
-    return draw.weighted(makers, (24, 19, 10, 12, 7, 11, 6, 14))(draw)
+    makers = (chained, id_first, then_compute, conditional, retry, failing, injected, mistaken, mixed_offer)
+    return draw.weighted(makers, (22, 12, 16, 11, 9, 5, 9, 5, 11))(draw)

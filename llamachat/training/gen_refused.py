@@ -5,8 +5,9 @@ from llamachat.messages import Message
 from llamachat.protocol import frame_failure
 from llamachat.training import phrases
 from llamachat.training.draw import Draw
-from llamachat.training.gen_functions import answered, draw_intent, how_many, offered_with, request, unmet
 from llamachat.training.gen_talk import talk
+from llamachat.training.gen_unmet import unmet
+from llamachat.training.offering import answered, draw_intent, how_many, offered_with, request
 from llamachat.training.persona import Answer
 from llamachat.training.replies import draw_result
 from llamachat.training.sample import call, result

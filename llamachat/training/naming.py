@@ -34,8 +34,7 @@ def pointed(draw: Draw, text: str, slots: tuple[Slot, ...]) -> str:
 def _beside(draw: Draw, text: str, slot: Slot) -> str:
     """``text`` with ``slot`` beside its noun; if that is not possible, now and then in quotes."""
     mark = "{" + slot.name + "}"
-    words = (slot.name, slot.about.lower().rstrip(".").split()[-1])
-    noun = next((word for word in words if word in _nouns()), "")
+    words, noun = _words(slot), noun_beside(slot)
     found = re.search(rf"(\w*)(^|\W)({re.escape(mark)})(?![\w'{{])(?: (\w+))?", text)
     if not found or text.count(mark) != 1:
         return text
@@ -47,6 +46,15 @@ def _beside(draw: Draw, text: str, slot: Slot) -> str:
     owner = before if owned else "The" if text.startswith(mark) else "the"
     shape = draw.weighted(_SHAPES, _SHARES).replace("{o}", owner).replace("{s}", mark).replace("{n}", noun)
     return text.replace(f"{before} {mark}" if owned else mark, shape)
+
+
+def noun_beside(slot: Slot) -> str:
+    """What the values of ``slot`` are called: its name or the last word about it, if that is a noun."""
+    return next((word for word in _words(slot) if word in _nouns()), "")
+
+
+def _words(slot: Slot) -> tuple[str, str]:
+    return slot.name, slot.about.lower().rstrip(".").split()[-1]
 
 
 @cache

@@ -28,7 +28,7 @@ def tell(value: Any) -> Answer:
 def _tell_fields(value: dict[str, Any]) -> Answer:
     if "error" in value:
         return Answer(f"That did not work: {value['error']}.", f"Error: {value['error']}")
-    if value.get("status") in DONE and len(value) == 1:
+    if len(value) == 1 and (value.get("status") in DONE or any(value.get(key) is True for key in DONE[:3])):
         return Answer("Done.", "Done")
     value = {key: item for key, item in value.items() if not (key == "status" and item in DONE)}
     parts = [_tell_field(key, item) for key, item in value.items()]
