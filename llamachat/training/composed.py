@@ -1,5 +1,6 @@
 """Functions that no list holds: verbs, nouns, attributes and parameter fragments, with requests in other words."""
 
+import re
 from functools import cache
 
 from llamachat.training.draw import Draw, with_articles
@@ -54,22 +55,44 @@ def plural(noun: str) -> str:
     return noun + ("es" if noun.endswith(("s", "x", "ch", "sh")) else "s")
 
 
+_SUBJECTS = (
+    ("city", "city"), ("town", "place"), ("company", "title"), ("product", "title"), ("film", "title"),
+    ("player", "fullname"), ("person", "person"), ("train", "code"), ("island", "place"), ("school", "title"),
+    ("shop", "title"), ("dish", "thing"), ("animal", "animal"), ("car", "title"), ("show", "title"), ("team", "title"),
+    ("hotel", "title"), ("course", "topic"), ("word", "word"), ("station", "place"), ("plant", "thing"),
+)  # fmt: skip
+"""What is spoken of by its name alone, and the kind of the name."""
+
+
 def attribute(draw: Draw, noun: str, name: str | None = None) -> Intent:
     """A function that tells an attribute of a thing."""
     name = name or draw.choice(tuple(mapping("attributes")))
+    subject, kind = draw.choice(_SUBJECTS)
+    if draw.chance(0.35):
+        return _attribute(draw, subject, name, draw.choice((subject, "name")), kind, "{v}")
     word = noun.replace(" ", "_")
-    by, kind, naming = draw.choice((
+    ways = (
         ("name", "title", "[the {n} {v}|{v}|the {n} called {v}|the {v} {n}]"),
         ("id", "code", "[the {n} {v}|{n} {v}|{v}|the {v} {n}]"),
         (word, "pseudo", "[{n} {v}|the {n} {v}|{v}|the {v} {n}]"), ("number", "integer", "[{n} {v}|{n} number {v}]"),
         ("city", "city", "the {n} [in|of] {v}"), ("owner", "person", "[{v}'s {n}|the {n} of {v}]"),
-    ))  # fmt: skip
+    )  # fmt: skip
+    return _attribute(draw, noun, name, *draw.choice(ways))
+
+
+_HOW = re.compile(r"how (\[[\w|]+\]|\w+) is \{o\}")
+
+
+def _attribute(draw: Draw, noun: str, name: str, by: str, kind: str, naming: str) -> Intent:
+    word = noun.replace(" ", "_")
     label = by.capitalize().replace("_", " ")
     slot = Slot(by, kind, draw.choice((label, f"{label} of the {noun}")))
     about = draw.choice(
         (f"{name.capitalize()} of a {noun}", f"Get the {name} of a {noun}", f"Tells the {name} of the {noun}")
     )
     asks = mapping("attributes")[name]
+    if (how := _HOW.match(asks)) and draw.chance(0.3):
+        about = f"How {draw.choice(how[1].strip('[]').split('|'))} a {noun} is"
     if draw.chance(0.5):
         asks += f"|[tell me|give me|show me|I need|what is] the {name} of {{o}}."
     thing = naming.replace("{n}", noun).replace("{v}", "{" + by + "}")
