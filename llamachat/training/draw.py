@@ -123,7 +123,10 @@ class Draw:
         return self.word("city") if self.chance(0.5) else self.proper()
 
     def code(self) -> str:
-        """An identifier such as ``B-4417`` or ``kx92``."""
+        """An identifier such as ``B-4417``, ``kx92`` or ``88-0412``."""
+        if self.chance(0.12):  # of digits, or with zeros before
+            first, second = (str(self.random.randint(0, 9999)).zfill(self.random.randint(1, 4)) for _ in range(2))
+            return f"{first}{self.random.choice('-/')}{second}"
         letters = "".join(self.random.choices("ABCDEFGHJKLMNPQRSTUVWXYZ", k=self.random.randint(1, 3)))
         code = f"{letters}{self.random.choice(('-', '', '', '_'))}{self.random.randint(1, 99999)}"
         return code if self.chance(0.7) else code.lower()

@@ -38,6 +38,8 @@ def draw_value(draw: Draw, kind: str) -> tuple[Any, str]:
         number = draw.decimal() if draw.chance(0.4) else draw.number(5)
         return number, str(number)
     text = atom(draw, kind)
+    if kind in ODD and draw.chance(0.1):
+        text = f"{draw.any_word()} {draw.any_word()}"
     if kind == "boolean":
         return text == "true", "on" if text == "true" else "off"
     return (int(text) if kind in INTEGERS else float(text) if kind in DECIMALS else text), text
@@ -96,7 +98,7 @@ def atom(draw: Draw, name: str) -> str:
     if name.isupper():
         return "".join(draw.random.choices("ABCDEFGHJKLMNPQRSTUVWXYZ", k=len(name)))
     if name in ODD and draw.chance(0.4):
-        return draw.any_word() if draw.chance(0.75) else f"{draw.any_word()} {draw.any_word()}"
+        return draw.any_word()
     if name in _ATOMS:
         return str(_ATOMS[name](draw))
     templates = phrases.mapping("values")
@@ -104,12 +106,15 @@ def atom(draw: Draw, name: str) -> str:
 
 
 def title(draw: Draw) -> str:
-    """A proper title of one to three words, such as ``Silver Orchard``; one of eight is just words."""
+    """A proper title of one to three words, such as ``Silver Orchard``; one of five is just words."""
     if draw.chance(0.2):
         return " ".join(draw.any_word() for _ in range(draw.weighted((1, 2, 3), (60, 30, 10))))
     kinds_ = ("adjective", "word", "noun")
-    words = (draw.pseudo() if draw.chance(0.4) else draw.word(draw.choice(kinds_)) for _ in range(draw.integer(1, 3)))
-    return " ".join(word.capitalize() for word in words)
+    count = draw.integer(1, 3)
+    words = [draw.pseudo() if draw.chance(0.4) else draw.word(draw.choice(kinds_)) for _ in range(count)]
+    shapes = ("The {}", "{} of the", "{} of", "{} &", "{}'s") if count > 1 else ("The {}", "Old {}", "{} 2")
+    shape = draw.choice(shapes) if draw.chance(0.1) else "{}"
+    return " ".join((shape.format(words[0].capitalize()), *(word.capitalize() for word in words[1:])))
 
 
 def phrase(draw: Draw) -> str:
