@@ -216,8 +216,10 @@ async def results(tasks: Sequence[Task], runtime: Any) -> Report:
     return Report(outcomes)
 
 
-async def test_an_oracle_solves_all(public: tuple[Task, ...]) -> None:
-    report = await results(public, oracle(public))
+@pytest.mark.parametrize("name", ["public", "read", "unread"])
+async def test_an_oracle_solves_all(name: str) -> None:
+    tasks = read_tasks(DATA / f"{name}.jsonl")
+    report = await results(tasks, oracle(tasks))
     assert [outcome.task.id for outcome in report.outcomes if not outcome.passed] == []
     assert report.macro == 1.0
 
