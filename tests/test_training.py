@@ -1,3 +1,4 @@
+import json
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,16 +20,20 @@ from llamachat.training.bpe import learn, write
 from llamachat.training.data import MIXTURE, Stream, collate, draw_sample
 from llamachat.training.draw import Draw, expand
 from llamachat.training.export import export
-from llamachat.training.gen_arith import FACTORS, units
+from llamachat.training.gen_arith import FACTORS, small_sum, units
+from llamachat.training.gen_chained import chained
 from llamachat.training.gen_files import file_questions, on_notes, on_table
+from llamachat.training.gen_functions import undone
 from llamachat.training.gen_search import search
 from llamachat.training.gen_talk import paired
+from llamachat.training.gen_unmet import chore
 from llamachat.training.held_out import exact, spoken
 from llamachat.training.helper import TRAINER, Board
-from llamachat.training.intents import intents
+from llamachat.training.intents import Slot, intents
 from llamachat.training.layout import foreign_name, halved
 from llamachat.training.losses import summed_loss
 from llamachat.training.muon import orthogonalise
+from llamachat.training.naming import pointed
 from llamachat.training.offering import draw_everyday, draw_intent, offered_with, request
 from llamachat.training.sample import NANO, execute
 from llamachat.training.schema import offer_function
@@ -128,6 +133,62 @@ def test_requests_name_what_is_called_with() -> None:
         for slot in target.intent.slots:
             if slot.name in values and slot.kind in ("city", "person", "title", "code", "integer", "pseudo"):
                 assert str(values[slot.name]) in question.replace(",", "")
+
+
+def test_values_stand_before_their_nouns_behind_them_and_in_quotes() -> None:
+    """Every request still names each value once, whole."""
+    slot = Slot("channel", "topic", "Channel", shown="channel")
+    said = {pointed(Draw(i, "train"), "Mute {channel} for 2 hours.", (slot,)) for i in range(400)}
+    assert {"Mute {channel} for 2 hours.", "Mute the {channel} channel for 2 hours."} < said
+    assert {"Mute the channel {channel} for 2 hours.", 'Mute the "{channel}" channel for 2 hours.'} < said
+    assert all(text.count("{channel}") == 1 for text in said)
+    assert {pointed(Draw(i, "train"), "Mute my {channel} channel.", (slot,)) for i in range(200)} == {
+        "Mute my {channel} channel.", 'Mute my "{channel}" channel.',
+    }  # fmt: skip
+
+
+def test_an_id_comes_from_the_first_function_and_goes_into_the_second() -> None:
+    both = 0
+    for i in range(200):
+        turn = chained(Draw(i, "train")).turns[0]
+        calls = [message.tool_calls[0] for message in turn.steps[::2]]
+        found = json.loads(turn.steps[1].text)
+        if "error" in found:
+            assert len(calls) == 1
+            continue
+        both += 1
+        assert any(value in found.values() for value in calls[1].arguments.values())
+        (sought,) = calls[0].arguments.values()
+        assert sought in turn.question
+    assert both > 150
+
+
+def test_what_is_undone_has_the_arguments_of_what_was_done() -> None:
+    for i in range(100):
+        first, second = undone(Draw(i, "train")).turns
+        (done, *_), (back, *_) = first.steps[0].tool_calls, second.steps[0].tool_calls
+        assert done.name != back.name
+        assert done.arguments == back.arguments
+        assert not set(map(str, done.arguments.values())) & set(second.question.split())
+
+
+def test_chores_are_no_business_of_what_is_offered() -> None:
+    """Its words would tell: a chore that an offered function could do would teach to decline."""
+    for i in range(300):
+        draw = Draw(i, "train")
+        _, offer = offered_with(draw, draw_intent(draw), 3)
+        said = set(chore(draw, offer).lower().strip("?.").split())
+        for offered in offer:
+            about = set(offered.intent.about.lower().split()) | set(offered.intent.name.split("_"))
+            assert not {word for word in said & about if len(word) > 5} - {"somebody", "tomorrow"}
+
+
+def test_small_sums_are_computed() -> None:
+    for i in range(100):
+        turn = small_sum(Draw(i, "train"))
+        left, sign, right = turn.steps[0].tool_calls[0].arguments["code"].removeprefix("round(").split()[:3]
+        assert sign in "+-*/"
+        assert max(int(left), int(right.rstrip(","))) <= 12
 
 
 def test_pairs_make_whole_sentences() -> None:
