@@ -216,7 +216,7 @@ async def results(tasks: Sequence[Task], runtime: Any) -> Report:
     return Report(outcomes)
 
 
-@pytest.mark.parametrize("name", ["public", "read", "unread"])
+@pytest.mark.parametrize("name", ["public", "read", "unread", "sums"])
 async def test_an_oracle_solves_all(name: str) -> None:
     tasks = read_tasks(DATA / f"{name}.jsonl")
     report = await results(tasks, oracle(tasks))

@@ -78,6 +78,37 @@ async def test_it_computes_through_python(nano: LlamaRuntime, question: str, res
     assert str(result) in answer(stream).replace(",", "")
 
 
+@pytest.mark.parametrize("question", ["What is 3 + 3?", "what's 7 plus 2?", "4 x 5", "How much is 9 - 6?", "8 + 1 ="])
+async def test_it_computes_what_is_known_by_heart_too(nano: LlamaRuntime, question: str) -> None:
+    """Small sums were answered from memory, and wrongly."""
+    left, sign, right = re.findall(r"\d+|[-+x]|plus", question)
+    result = {"+": int.__add__, "plus": int.__add__, "-": int.__sub__, "x": int.__mul__}[sign](int(left), int(right))
+    async with core_tools() as box:
+        stream = await ask(nano, box, question)
+    assert [name for name, _ in calls(stream)] == ["code_interpreter"]
+    assert re.findall(r"\d+", answer(stream))[-1] == str(result)
+
+
+async def test_it_copies_words_that_mean_nothing_to_it(nano: LlamaRuntime) -> None:
+    """``memes``, ``curry``, ``tapas`` and ``beagle`` stand in no table of the generators."""
+    words = ("random", "memes", "sales", "design", "curry", "tapas", "lantern", "friday", "beagle", "walrus", "marble")
+    heard: list[str] = []
+
+    def silence_board(board: str, hours: int) -> str:
+        """Silence notifications of a board.
+
+        Args:
+            board: Name of the board
+            hours: Hours
+        """
+        heard.append(board)
+        return "done"
+
+    for word in words:
+        await ask(nano, Toolbox((function_tool(silence_board),)), f"Silence {word} for 3 hours.")
+    assert len(set(words) & set(heard)) >= 9
+
+
 async def test_step_two_reads_only_what_is_new(nano: LlamaRuntime) -> None:
     prompts: list[list[int]] = []
 
