@@ -1,0 +1,127 @@
+import json
+
+import pytest
+
+from llamachat.protocol import CODE_INTERPRETER
+from llamachat.tools.schemas import problems
+from llamachat.training.data import MIXTURE, draw_sample
+from llamachat.training.draw import Draw
+from llamachat.training.gen_chained import chained
+from llamachat.training.gen_functions import undone
+from llamachat.training.gen_unmet import chore
+from llamachat.training.intents import Slot, intents
+from llamachat.training.naming import pointed
+from llamachat.training.offering import draw_everyday, draw_intent, offered_with, request
+from llamachat.training.schema import offer_function
+from llamachat.training.values import draw_value, known
+
+FAMILIES = sorted(MIXTURE)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_is_called_was_offered(family: str) -> None:
+    for i in range(60):
+        sample = draw_sample(1, i, "train", {family: 1.0})
+        names = {f.name for f in sample.offer.functions} | set(sample.offer.builtin)
+        names |= {CODE_INTERPRETER} if sample.offer.code else set()
+        said = [message for message in sample.messages if message.role == "assistant"]
+        assert {call.name for i, m in enumerate(said) if i not in sample.slips for call in m.tool_calls} <= names
+
+
+def test_arguments_are_in_the_dialog_and_fit_the_schema() -> None:
+    for i in range(300):
+        sample = draw_sample(1, i, "train", {"functions": 1.0})
+        specs = {f.name: f.parameters for f in sample.offer.functions}
+        for message in sample.messages:
+            for call in message.tool_calls:
+                assert set(specs[call.name]["required"]) <= set(call.arguments) <= set(specs[call.name]["properties"])
+
+
+@pytest.mark.parametrize("family", ["functions", "plans"])
+def test_arguments_are_valid(family: str) -> None:
+    """By the validator that the product asks before it calls."""
+    for i in range(300):
+        sample = draw_sample(3, i, "train", {family: 1.0})
+        specs = {f.name: f.parameters for f in sample.offer.functions}
+        said = [message for message in sample.messages if message.role == "assistant"]
+        for call in (call for i, m in enumerate(said) if i not in sample.slips for call in m.tool_calls):
+            assert call.name not in specs or problems(specs[call.name], dict(call.arguments), call.name) == []
+
+
+def test_offers_tell_functions_apart() -> None:
+    for i in range(300):
+        _, offer = offered_with(Draw(i, "train"), draw_intent(Draw(i, "train")), 3)
+        assert len({offered.spec.name for offered in offer}) == len({o.spec.description for o in offer}) == 4
+
+
+def test_requests_name_what_is_called_with() -> None:
+    """Whatever is in a call stands in the request, or is what the request says in other words."""
+    for i in range(200):
+        draw = Draw(i, "train")
+        target = offer_function(draw, draw_everyday(draw), masked=False)
+        question, values = request(draw, target)
+        for slot in target.intent.slots:
+            if slot.name in values and slot.kind in ("city", "person", "title", "code", "integer", "pseudo"):
+                assert str(values[slot.name]) in question.replace(",", "")
+
+
+def test_values_stand_before_their_nouns_behind_them_and_in_quotes() -> None:
+    """Every request still names each value once, whole."""
+    slot = Slot("channel", "topic", "Channel", shown="channel")
+    said = {pointed(Draw(i, "train"), "Mute {channel} for 2 hours.", (slot,)) for i in range(400)}
+    assert {"Mute {channel} for 2 hours.", "Mute the {channel} channel for 2 hours."} < said
+    assert {"Mute the channel {channel} for 2 hours.", 'Mute the "{channel}" channel for 2 hours.'} < said
+    assert all(text.count("{channel}") == 1 for text in said)
+    assert {pointed(Draw(i, "train"), "Mute my {channel} channel.", (slot,)) for i in range(200)} == {
+        "Mute my {channel} channel.", 'Mute my "{channel}" channel.',
+    }  # fmt: skip
+
+
+def test_an_id_comes_from_the_first_function_and_goes_into_the_second() -> None:
+    both = 0
+    for i in range(200):
+        turn = chained(Draw(i, "train")).turns[0]
+        calls = [message.tool_calls[0] for message in turn.steps[::2]]
+        found = json.loads(turn.steps[1].text)
+        if "error" in found:
+            assert len(calls) == 1
+            continue
+        both += 1
+        assert any(value in found.values() for value in calls[1].arguments.values())
+        (sought,) = calls[0].arguments.values()
+        assert sought in turn.question
+    assert both > 150
+
+
+def test_what_is_undone_has_the_arguments_of_what_was_done() -> None:
+    for i in range(100):
+        first, second = undone(Draw(i, "train")).turns
+        (done, *_), (back, *_) = first.steps[0].tool_calls, second.steps[0].tool_calls
+        assert done.name != back.name
+        assert done.arguments == back.arguments
+        assert not set(map(str, done.arguments.values())) & set(second.question.split())
+
+
+def test_chores_are_no_business_of_what_is_offered() -> None:
+    """Its words would tell: a chore that an offered function could do would teach to decline."""
+    for i in range(300):
+        draw = Draw(i, "train")
+        _, offer = offered_with(draw, draw_intent(draw), 3)
+        said = set(chore(draw, offer).lower().strip("?.").split())
+        for offered in offer:
+            about = set(offered.intent.about.lower().split()) | set(offered.intent.name.split("_"))
+            assert not {word for word in said & about if len(word) > 5} - {"somebody", "tomorrow"}
+
+
+def test_every_parameter_of_every_function_can_be_drawn() -> None:
+    for intent in intents():
+        for slot in intent.slots:
+            assert known(slot.kind), (intent.name, slot)
+            draw_value(Draw(1, "train"), slot.kind)
+
+
+def test_every_function_can_be_asked_for() -> None:
+    for intent in intents():
+        for asked in intent.requests:
+            for slot in (slot for slot in intent.slots if slot.required):
+                assert "{" + slot.name + "}" in asked, (intent.name, asked)
