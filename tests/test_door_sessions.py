@@ -96,6 +96,17 @@ def test_export_and_import(session: Session, tmp_path: Path) -> None:
     assert pair["chosen"][0]["content"] == "They do, and far."
 
 
+def test_an_export_without_a_preference_says_so_and_leaves_no_file(tmp_path: Path) -> None:
+    with closing(Store()) as store:
+        plain = store.create("/tmp")
+        plain.ask(user("Hello"), CONDITIONS)
+    file = tmp_path / "pairs.jsonl"
+    with pytest.raises(ConfigError, match="liked better") as caught:
+        door("export", plain.id, "--format", "dpo", "-o", str(file))
+    assert "/retry" in (caught.value.hint or "")
+    assert not file.exists()
+
+
 @pytest.mark.parametrize("content", ["", "no json", "[" * 100_000, '{"a": 1}', "[]"])
 def test_import_refuses_what_is_no_session(tmp_path: Path, content: str) -> None:
     file = tmp_path / "bad.json"

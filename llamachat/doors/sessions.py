@@ -88,6 +88,11 @@ def export(
         info, tree = store.read(store.find(id).id)
     forms = {"markdown": to_markdown, "json": to_json, "dpo": to_dpo}
     text = forms[form](info, tree)
+    if not text:
+        raise ConfigError(
+            f"No reply of {info.short_id} was liked better than another.",
+            "Use /retry or /edit on one: what the dialog goes on with is the better one.",
+        )
     if file is None:
         typer.echo(text, nl=False)
         return
