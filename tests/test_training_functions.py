@@ -1,4 +1,5 @@
 import json
+import re
 
 import pytest
 
@@ -6,13 +7,14 @@ from llamachat.protocol import CODE_INTERPRETER
 from llamachat.tools.schemas import problems
 from llamachat.training.data import MIXTURE, draw_sample
 from llamachat.training.draw import Draw
+from llamachat.training.gen_again import same_thing, undone
 from llamachat.training.gen_chained import chained
-from llamachat.training.gen_functions import undone
 from llamachat.training.gen_unmet import chore
-from llamachat.training.intents import Slot, intents
+from llamachat.training.intents import Intent, Slot, intents
 from llamachat.training.naming import pointed
 from llamachat.training.offering import draw_everyday, draw_intent, offered_with, request
 from llamachat.training.schema import offer_function
+from llamachat.training.terse import terse
 from llamachat.training.values import draw_value, known
 
 FAMILIES = sorted(MIXTURE)
@@ -125,3 +127,44 @@ def test_every_function_can_be_asked_for() -> None:
         for asked in intent.requests:
             for slot in (slot for slot in intent.slots if slot.required):
                 assert "{" + slot.name + "}" in asked, (intent.name, asked)
+
+
+def test_it_is_the_thing_that_was_spoken_of() -> None:
+    for i in range(100):
+        first, second = same_thing(Draw(i, "train")).turns
+        (done, *_), (then, *_) = first.steps[0].tool_calls, second.steps[0].tool_calls
+        (thing,) = then.arguments.values()
+        assert done.name != then.name
+        assert thing in done.arguments.values()
+        assert str(thing) not in second.question
+        assert re.search(r"\bit\b", second.question, re.IGNORECASE)
+
+
+def test_few_words_say_which_function_and_all_that_it_needs() -> None:
+    for i in range(300):
+        draw = Draw(i, "train")
+        offered = offer_function(draw, draw_intent(draw), masked=False)
+        if text := terse(draw, offered.intent):
+            said, values = request(draw, offered, text)
+            assert {slot.name for slot in offered.intent.slots if slot.required} <= set(values)
+            assert len(said.split()) < 40
+
+
+def test_values_that_look_alike_are_not_asked_for_in_few_words() -> None:
+    alike = Intent("f", "Add", "done", (Slot("a", "small", "A"), Slot("b", "integer", "B")), ("{a} {b}",))
+    assert all(not terse(Draw(i, "train"), alike) for i in range(50))
+
+
+def test_descriptions_and_examples_are_as_programmers_write_them() -> None:
+    ways, examples = set(), 0
+    forecast = Intent(
+        "rain", "Whether it rains", "done", (Slot("town", "city", "Town"), Slot("n", "small", "Days")), ()
+    )
+    for i in range(300):
+        spec = offer_function(Draw(i, "train"), forecast, masked=False).spec
+        ways.add(spec.description.rstrip("."))
+        about = spec.parameters["properties"]["town"]["description"]
+        examples += about not in ("Town", "Town.")
+        assert spec.parameters["properties"]["n"]["description"].rstrip(".") == "Days"
+    assert {"Whether it rains", "Check whether it rains", "Returns whether it rains"} <= ways
+    assert 10 < examples < 60

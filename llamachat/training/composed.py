@@ -3,7 +3,7 @@
 import re
 from functools import cache
 
-from llamachat.training.draw import Draw, with_articles
+from llamachat.training.draw import Draw, plural, with_articles
 from llamachat.training.intents import Intent, Slot, read_slot
 from llamachat.training.phrases import lines, mapping, split
 
@@ -46,13 +46,6 @@ def composed(draw: Draw, verb: str | None = None, noun: str | None = None) -> In
     request = request.replace("{f}", " ".join(said)).replace(" .", ".").replace(" [.", "[.").replace(" ,", ",").rstrip()
     reply = draw.choice(("done", "done", "done", "id", "number(price)", "status", "record", "titles", "places"))
     return Intent(f"{verb}_{noun.replace(' ', '_')}", about, reply, tuple(slots), (with_articles(request),))
-
-
-def plural(noun: str) -> str:
-    """More than one ``noun``, for regular ones."""
-    if noun.endswith("y") and noun[-2:-1] not in "aeou":
-        return f"{noun[:-1]}ies"
-    return noun + ("es" if noun.endswith(("s", "x", "ch", "sh")) else "s")
 
 
 _SUBJECTS = (

@@ -36,11 +36,11 @@ from llamachat.training.words import Split
 
 Maker = Callable[[Draw], Task]
 MIXTURE: dict[str, tuple[Maker, float]] = {
-    "arithmetic": (arithmetic, 0.07),
-    "text": (text_and_dates, 0.08),
-    "files": (file_questions, 0.08),
+    "arithmetic": (arithmetic, 0.06),
+    "text": (text_and_dates, 0.07),
+    "files": (file_questions, 0.07),
     "attached": (attached, 0.03),
-    "functions": (functions, 0.36),
+    "functions": (functions, 0.39),
     "refused": (refused, 0.03),
     "plans": (plans, 0.11),
     "search": (search, 0.06),

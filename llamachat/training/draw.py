@@ -181,6 +181,13 @@ def expand(rng: random.Random, text: str) -> str:
     return text
 
 
+def plural(noun: str) -> str:
+    """More than one ``noun``, for regular ones."""
+    if noun.endswith("y") and noun[-2:-1] not in "aeou":
+        return f"{noun[:-1]}ies"
+    return noun + ("es" if noun.endswith(("s", "x", "ch", "sh")) else "s")
+
+
 def with_articles(text: str) -> str:
     """``text`` with *an* before vowels."""
     return _ARTICLE.sub(r"\1n ", text)

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from llamachat.training.composed import plural
-from llamachat.training.draw import Draw, with_articles
+from llamachat.training.draw import Draw, plural, with_articles
 from llamachat.training.gen_arith import clean, yes_or_no
 from llamachat.training.inject import injection
 from llamachat.training.persona import Answer

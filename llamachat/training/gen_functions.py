@@ -4,11 +4,10 @@ Recipe: three quarters everyday intents (intents.py), one quarter made of verb x
 masked names; 0-3 distractors, two thirds of them hard (same area, same verb or same noun).
 """
 
-from dataclasses import replace
-
 from llamachat.training import phrases
 from llamachat.training.composed import composed, fragments
 from llamachat.training.draw import Draw, lower_first, with_articles
+from llamachat.training.gen_again import same_thing, undone
 from llamachat.training.gen_parallel import two_calls
 from llamachat.training.gen_unmet import chore, foreign, irrelevant, unmet
 from llamachat.training.intents import Intent, worded
@@ -23,7 +22,6 @@ from llamachat.training.offering import (
     task_of,
 )  # fmt: skip
 from llamachat.training.persona import Answer
-from llamachat.training.schema import offer_function
 from llamachat.training.task import Task, Turn
 from llamachat.training.values import asked_value, draw_value, join
 
@@ -63,14 +61,14 @@ def single(draw: Draw) -> Task:
 
 
 def several(draw: Draw) -> Task:
-    """Two to four questions under one offer, each for any of its functions, or now and then for none.
+    """Two to five questions under one offer, each for any of its functions, or now and then for none.
 
     The offer is the longest part of a dialog and nothing of it is learned, so each further question is nearly free:
     choices are made twice as often per id that is read.
     """
     _, offer = offered_with(draw, draw_intent(draw), draw.integer(1, 3))
     turns: list[Turn] = []
-    for _ in range(draw.weighted((2, 3, 4), (45, 35, 20))):
+    for _ in range(draw.weighted((2, 3, 4, 5), (40, 30, 20, 10))):
         asked = "" if not draw.chance(0.12) else chore(draw, offer) if draw.chance(0.35) else foreign(draw, offer)[0]
         if asked:
             turns.append(unmet(asked))
@@ -79,31 +77,6 @@ def several(draw: Draw) -> Task:
         question, values = request(draw, wanted)
         turns.append(answered(draw, wanted, values, question))
     return task_of(turns, offer, alone=any(not turn.steps for turn in turns))
-
-
-_UNDO = (
-    "[Now|And now|Ok, now|Then] {v} it[ again|][.|, please.|]", "{V} it [again|now][.|, please.|]",
-    "[No|Sorry|Wait|Oh no], {v} it[ again|][.|, please.|]", "[And|Please|Can you] {v} it again[?|.|]",
-    "I changed my mind, {v} it[ again|][.|]",
-)  # fmt: skip
-
-
-def undone(draw: Draw) -> Task:
-    """A function is called, then its opposite, for *it*."""
-    verb, back = draw.choice(phrases.lines("opposites")).split()
-    if draw.chance(0.4):
-        verb, back = back, verb
-    one = composed(draw, verb)
-    other = composed(draw, back, one.name.removeprefix(f"{verb}_").replace("_", " "))
-    if not one.slots:
-        return undone(draw)
-    first, second = (offer_function(draw, intent, masked=False) for intent in (one, replace(other, slots=one.slots)))
-    offer = [first, second, *(o for o in offered_with(draw, draw_intent(draw), 0)[1] if draw.chance(0.4))]
-    draw.random.shuffle(offer)
-    question, values = request(draw, first)
-    required = {slot.name: values[slot.name] for slot in one.slots if slot.name in values}
-    again = draw.ask(_UNDO, v=back, V=back.capitalize())
-    return task_of([answered(draw, first, values, question), answered(draw, second, required, again)], offer)
 
 
 _GIVEN = ("{v}[.|]", "[It is|It's|Take|Use|Make it] {v}[.|]", "[Oh, |Sorry, |]{v}[.|, please.|]")
@@ -190,5 +163,5 @@ def which_tool(draw: Draw) -> Task:
 
 def functions(draw: Draw) -> Task:
     """One task of this file."""
-    makers = (single, several, missing, irrelevant, two_calls, undone, which_tool)
-    return draw.weighted(makers, (28, 25, 5, 17, 21, 2, 2))(draw)
+    makers = (single, several, missing, irrelevant, two_calls, undone, same_thing, which_tool)
+    return draw.weighted(makers, (24, 27, 5, 17, 21, 2, 2, 2))(draw)

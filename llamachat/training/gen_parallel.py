@@ -33,7 +33,9 @@ def two_calls(draw: Draw) -> Task:
     return task_of([Turn(question, tuple(steps), Answer(full, short, "I called the functions for that."))], offer)
 
 
-_PAIRS = ("{a} and {b}", "{a} and {b}", "both {a} and {b}", "{a} and also {b}", "{a} as well as {b}", "{a} & {b}")
+_PAIRS = (
+    "{a} and {b}", "{a} and {b}", "both {a} and {b}", "{a} and also {b}", "{a} as well as {b}", "{a} & {b}", "{a}, {b}",
+)  # fmt: skip
 
 
 def _values(draw: Draw, first: Offered, _: list[Offered]) -> tuple[str, Runs]:

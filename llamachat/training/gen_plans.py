@@ -7,8 +7,7 @@ from llamachat.messages import Message
 from llamachat.protocol import frame_failure
 from llamachat.tools.schemas import problems
 from llamachat.training import phrases
-from llamachat.training.composed import plural
-from llamachat.training.draw import Draw
+from llamachat.training.draw import Draw, plural
 from llamachat.training.gen_arith import arithmetic, safe
 from llamachat.training.gen_chained import chained
 from llamachat.training.inject import injection

@@ -14,6 +14,7 @@ from llamachat.training.replies import draw_result
 from llamachat.training.sample import call, result
 from llamachat.training.schema import Offered, offer_function
 from llamachat.training.task import Task, Turn
+from llamachat.training.terse import terse
 from llamachat.training.values import asked_value
 from llamachat.training.words import Split
 
@@ -70,6 +71,7 @@ def new(one: Offered, other: Offered) -> bool:
 
 def request(draw: Draw, offered: Offered, text: str = "") -> tuple[str, dict[str, Any]]:
     """What the user says for ``offered``, as ``text`` if given, and the values of the slots that it names."""
+    text = text or (terse(draw, offered.intent) if draw.chance(0.1) else "")
     text = text or pointed(draw, draw.ask(offered.intent.requests), offered.intent.slots)
     values, shown = {}, {}
     for slot in offered.intent.slots:

@@ -85,7 +85,7 @@ def error(draw: Draw) -> dict[str, str]:
 
 
 def _draw(draw: Draw, reply: str) -> Any:
-    if draw.chance(0.13):
+    if draw.chance(0.22):
         return random_record(draw)
     if reply.startswith("number("):
         return {reply[7:-1]: draw.choice((draw.number(4), draw.decimal()))}

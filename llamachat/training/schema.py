@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from llamachat.offer import FunctionSpec
-from llamachat.training.draw import Draw
+from llamachat.training import phrases
+from llamachat.training.draw import Draw, lower_first, plural
 from llamachat.training.intents import Intent, Slot
-from llamachat.training.values import DECIMALS, INTEGERS
+from llamachat.training.values import DECIMALS, INTEGERS, draw_value
 
 
 def type_of(kind: str) -> dict[str, Any]:
@@ -44,17 +45,38 @@ def offer_function(draw: Draw, intent: Intent, masked: bool) -> Offered:
         for slot in intent.slots
     }
     stop = "." if draw.chance(0.3) else ""  # as in docstrings
-    properties = {names[slot.name]: _property(slot, stop) for slot in intent.slots}
+    properties = {names[slot.name]: _property(draw, slot, stop) for slot in intent.slots}
     required = [names[slot.name] for slot in intent.slots if slot.required]
     schema = {"type": "object", "properties": properties, "required": required}
-    return Offered(FunctionSpec(name, intent.about + stop, schema), intent, names)
+    about = _described(draw, intent.about) if draw.chance(0.25) else intent.about
+    return Offered(FunctionSpec(name, about + stop, schema), intent, names)
+
+
+_TELLING = ("Get", "Returns", "Tells", "Look up", "Gets", "Return")
+_FINDING = ("Tells", "Check", "Returns", "Find out")
+_QUESTIONS = frozenset("Whether How What When Where Who Which Whom Whose From At On".split())
+
+
+def _described(draw: Draw, about: str) -> str:
+    """``about`` as programmers put it: ``Sets an alarm``, ``Get the price of a share``, ``Check whether it rains``."""
+    first, _, rest = about.partition(" ")
+    if first.lower() in phrases.mapping("verbs"):
+        return f"{plural(first)} {rest}"
+    if first in _QUESTIONS:
+        return f"{draw.choice(_FINDING)} {lower_first(about)}"
+    known = first.lower() in phrases.mapping("attributes") or first.lower() in phrases.mapping("words")["noun"].split()
+    return f"{draw.choice(_TELLING)} the {lower_first(about)}" if known and rest.startswith("of ") else about
 
 
 _LITERALS = ("true", "false")
+_EXAMPLES = ("{a}, e.g. {v}", "{a} (e.g. {v})", "{a}, for example {v}", '{a}, such as "{v}"', "{a}, like {v}")
 
 
-def _property(slot: Slot, stop: str) -> dict[str, Any]:
-    shown = {**type_of(slot.kind), "description": slot.about + stop}
+def _property(draw: Draw, slot: Slot, stop: str) -> dict[str, Any]:
+    about = slot.about
+    if draw.chance(0.1) and type_of(slot.kind) == {"type": "string"}:  # no value to take
+        about = draw.choice(_EXAMPLES).format(a=about, v=draw_value(draw, slot.kind)[1])
+    shown = {**type_of(slot.kind), "description": about + stop}
     if slot.default:
         shown["default"] = json.loads(slot.default) if slot.default in _LITERALS else slot.default
         shown["default"] = int(slot.default) if slot.default.isdigit() else shown["default"]
