@@ -155,7 +155,7 @@ async def run_turn(  # noqa: PLR0913 what a turn depends on, nearly all by name
     from llamachat.constrain import Grammar  # late: with jsonschema 0.06 s, which the first frame would wait for
 
     grammar = Grammar(runtime.tokenizer, offer)
-    held = bool(offer) and (runtime.dialect.constrained if constrained is None else constrained)
+    held = runtime.dialect.constrained if constrained is None else constrained  # to nothing, if nothing is offered
     while turn.steps < max_steps:
         turn.steps += 1
         wire = open_dialog(turn.dialog, offer, runtime.dialect, today)

@@ -231,10 +231,24 @@ async def test_the_dialect_decides_unless_the_user_does(constrained: bool | None
     assert (runtime.stats.refused_tokens > 0) is held
 
 
-async def test_nothing_is_held_where_nothing_is_offered() -> None:
-    runtime = ScriptedRuntime([WRONG])
+@pytest.mark.parametrize("begun", [WRONG, "Well,<|python_tag|>1 + 1<|eom_id|>", WRONG.removeprefix("<|python_tag|>")])
+async def test_no_call_begins_where_nothing_is_offered(begun: str) -> None:
+    runtime = ScriptedRuntime([begun])
     await turn(runtime, Toolbox(), "How is it?", constrained=True, max_steps=1)
-    assert runtime.stats.refused_tokens == 0
+    assert runtime.stats.refused_tokens > 0
+
+
+async def test_the_embedded_model_answers_in_words_when_its_tools_are_taken_away() -> None:
+    nano = LlamaRuntime.open(bundled_model(), threads=1)
+    session = PythonSession()
+    first = await turn(nano, Toolbox((session.tool,)), "What is 17 * 23?")
+    said = [event.message for event in first if isinstance(event, MessageEnd)]
+    dialog = Dialog((Message("user", "What is 17 * 23?"), *said, Message("user", "And 18 * 24?")))
+    stream = [event async for event in run_turn(dialog, nano, Toolbox())]
+    assert not any(isinstance(event, ToolEnd) for event in stream)
+    assert [event.message.text != "" for event in stream if isinstance(event, MessageEnd)] == [True]
+    await session.close()
+    nano.close()
 
 
 async def test_the_embedded_model_is_held_and_says_what_it_would_have_said() -> None:

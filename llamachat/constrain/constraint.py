@@ -76,9 +76,11 @@ class CallConstraint:
 
     def allows(self, token_id: int) -> bool:
         """Whether ``token_id`` may come next."""
+        tokenizer = self._grammar.tokenizer
+        if token_id == tokenizer.python_tag_id and not self._grammar.offered:
+            return False
         if self._state is FREE or self._in_header:
             return True
-        tokenizer = self._grammar.tokenizer
         if tokenizer.is_special(token_id):
             ends = token_id in tokenizer.stop_ids or token_id == tokenizer.python_tag_id
             return self._state.mode != "call" or (ends and may_end(self._state.stacks))
