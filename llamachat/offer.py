@@ -88,6 +88,8 @@ def function_text(offer: Offer, dialect: Dialect) -> str:
             "If no function fits, just answer."
         )
     if dialect.compact:
+        first = ("description", "name") if dialect.purpose_first else ("name", "description")
+        plain = [{key: f[key] for key in (*first, "parameters")} for f in plain]
         listing = "\n".join(json.dumps(f, separators=(",", ":"), ensure_ascii=False) for f in plain)
         return f"Functions:\n{listing}"
     listing = "\n".join(json.dumps({"type": "function", "function": f}, indent=4, ensure_ascii=False) for f in plain)

@@ -30,14 +30,17 @@ class Dialect:
 
     ``calls``: how function calls are written. ``python_tag``: "code_only" as in Meta's code since 2025-02-20,
     "all_calls" as before and as the published models speak. ``dates``: whether the system message starts with the
-    knowledge date and today's. ``compact``: function definitions on one line each, for small contexts. ``constrained``:
-    calls are held to what is offered, unless the user says otherwise.
+    knowledge date and today's. ``compact``: function definitions on one line each, for small contexts.
+    ``purpose_first``: there what a function is for stands before its name, so that what a small model has read when it
+    comes to the name is enough to choose by. ``constrained``: calls are held to what is offered, unless the user says
+    otherwise.
     """
 
     calls: Literal["json", "function_tag", "python_list"] = "json"
     python_tag: Literal["code_only", "all_calls"] = "code_only"
     dates: bool = True
     compact: bool = False
+    purpose_first: bool = False
     constrained: bool = False
 
 

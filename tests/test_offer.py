@@ -61,10 +61,11 @@ def test_without_dates(offer: Offer, instruction: str, text: str) -> None:
 
 
 def test_definitions_in_compact_json_are_what_the_embedded_model_was_trained_on() -> None:
-    assert function_text(FUNCTION, Dialect(compact=True)) == (
-        'Functions:\n{"name":"trending_songs","description":"Songs that trend – “now”.",'
-        '"parameters":{"type":"object","properties":{"n":{"type":"integer","default":0}},"required":[]}}'
-    )
+    parameters = '"parameters":{"type":"object","properties":{"n":{"type":"integer","default":0}},"required":[]}}'
+    name, purpose = '"name":"trending_songs"', '"description":"Songs that trend – “now”."'
+    assert function_text(FUNCTION, Dialect(compact=True)) == f"Functions:\n{{{name},{purpose},{parameters}"
+    first = Dialect(compact=True, purpose_first=True)
+    assert function_text(FUNCTION, first) == f"Functions:\n{{{purpose},{name},{parameters}"
 
 
 def test_definitions_keep_defaults_that_are_false() -> None:

@@ -66,7 +66,7 @@ def several(draw: Draw) -> Task:
     The offer is the longest part of a dialog and nothing of it is learned, so each further question is nearly free:
     choices are made twice as often per id that is read.
     """
-    _, offer = offered_with(draw, draw_intent(draw), draw.integer(1, 3))
+    _, offer = offered_with(draw, draw_intent(draw), draw.integer(1, 4))
     turns: list[Turn] = []
     for _ in range(draw.weighted((2, 3, 4, 5), (40, 30, 20, 10))):
         asked = "" if not draw.chance(0.12) else chore(draw, offer) if draw.chance(0.35) else foreign(draw, offer)[0]
@@ -151,17 +151,19 @@ _WHICH = (
 
 
 def which_tool(draw: Draw) -> Task:
-    """A drill: only the name of the function that fits, or none."""
-    target, offer = offered_with(draw, draw_intent(draw), draw.integer(1, 4))
-    question, _ = request(draw, target)
-    ask = draw.phrase(_WHICH, q=question)
-    if len(offer) > 2 and draw.chance(0.2):  # the one that fits is taken away
-        offer.remove(target)
-        return task_of([Turn(ask, (), Answer("None.", "None.", ""))], offer)
-    return task_of([Turn(ask, (), Answer(target.spec.name, target.spec.name, ""))], offer)
+    """A drill: only the name of the function that fits, or none; several questions, since the offer is dear to read."""
+    target, offer = offered_with(draw, draw_intent(draw), draw.integer(1, 5))
+    gone = [target] if len(offer) > 2 and draw.chance(0.2) else []  # the one that fits is taken away
+    turns: list[Turn] = []
+    for wanted in (target, *(draw.choice(offer) for _ in range(draw.integer(1, 5)))):
+        question, _ = request(draw, wanted)
+        name = "None." if wanted in gone else wanted.spec.name
+        asked = draw.phrase(_WHICH, q=question) if not turns or draw.chance(0.2) else question
+        turns.append(Turn(asked, (), Answer(name, name, "")))
+    return task_of(turns, [offered for offered in offer if offered not in gone])
 
 
 def functions(draw: Draw) -> Task:
     """One task of this file."""
     makers = (single, several, missing, irrelevant, two_calls, undone, same_thing, which_tool)
-    return draw.weighted(makers, (24, 27, 5, 17, 21, 2, 2, 2))(draw)
+    return draw.weighted(makers, (22, 28, 5, 15, 19, 2, 2, 7))(draw)

@@ -89,7 +89,7 @@ def answered(draw: Draw, offered: Offered, values: dict[str, Any], question: str
 
 def how_many(draw: Draw) -> int:
     """The number of distractors."""
-    return draw.weighted((0, 1, 2, 3), (38, 30, 20, 12))
+    return draw.weighted((0, 1, 2, 3), (26, 32, 26, 16))
 
 
 def unrelated(draw: Draw) -> tuple[FunctionSpec, ...]:
