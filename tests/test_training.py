@@ -15,7 +15,7 @@ from llamachat.protocol import encode_dialog
 from llamachat.tokenizer import Tokenizer
 from llamachat.training import gen_plans, phrases
 from llamachat.training.bpe import learn, write
-from llamachat.training.data import MIXTURE, Stream, collate, draw_sample
+from llamachat.training.data import MESSAGE, MIXTURE, NAME, Stream, collate, counted, draw_sample
 from llamachat.training.draw import Draw, expand
 from llamachat.training.export import export
 from llamachat.training.gen_arith import FACTORS, small_sum, units
@@ -228,12 +228,37 @@ def test_the_learning_rate_warms_up_and_ends_at_zero(trainer: Trainer) -> None:
 
 def test_padding_changes_no_loss(trainer: Trainer, tokenizer: Tokenizer) -> None:
     rows = [draw_sample(1, i, "train").encode(tokenizer) for i in range(3)]
-    pairs = [(row.ids, row.learn) for row in rows]
+    pairs = [(row.ids, counted(tokenizer, row.ids, row.learn)) for row in rows]
     model = Transformer(TINY).double()
     with torch.no_grad():
         together = float(summed_loss(model, collate(pairs, 0)))
         apart = sum(float(summed_loss(model, collate([pair], 0))) for pair in pairs)
     assert together == pytest.approx(apart, rel=1e-4)
+
+
+def test_what_is_decided_counts_more(tokenizer: Tokenizer) -> None:
+    names = 0
+    for i in range(40):
+        row = draw_sample(1, i, "train", {"functions": 1.0})
+        encoded = row.encode(tokenizer)
+        counts = counted(tokenizer, encoded.ids, encoded.learn)
+        assert [count > 0 for count in counts] == encoded.learn
+        assert counts.count(MESSAGE) == len([*spoken(torch.tensor(encoded.learn))])
+        called = [call.name for message in row.messages for call in message.tool_calls]
+        names += len(called)
+        starts = [at for at, count in enumerate(counts) if count == NAME]
+        assert [tokenizer.decode(encoded.ids[at : at + 30]).split('"')[0] for at in starts] == called
+    assert names > 20
+
+
+def test_an_id_that_counts_twice_weighs_twice(trainer: Trainer, tokenizer: Tokenizer) -> None:
+    encoded = draw_sample(1, 0, "train", {"talk": 1.0}).encode(tokenizer)
+    model = Transformer(TINY).double()
+    with torch.no_grad():
+        once, twice = (
+            float(summed_loss(model, collate([(encoded.ids, [n * c for c in encoded.learn])], 0))) for n in (1, 2)
+        )
+    assert twice == pytest.approx(2 * once)
 
 
 def test_work_from_the_board_gives_the_same_gradients(trainer: Trainer) -> None:
@@ -263,7 +288,9 @@ def test_muon_orthogonalises(shape: tuple[int, int]) -> None:
 
 def test_exact_match_is_what_greedy_decoding_would_say(trainer: Trainer, tokenizer: Tokenizer) -> None:
     encoded = draw_sample(1, 0, "train", {"talk": 1.0}).encode(tokenizer)
-    rates, failures = exact(trainer.model, tokenizer, [collate([(encoded.ids, encoded.learn)], 0)])
+    rates, failures = exact(
+        trainer.model, tokenizer, [collate([(encoded.ids, counted(tokenizer, encoded.ids, encoded.learn))], 0)]
+    )
     assert rates == {"answers": 0.0}
     assert failures[0][1].endswith("<|eot_id|>")
 

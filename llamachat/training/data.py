@@ -101,7 +101,8 @@ def _offer(draw: Draw, task: Task, spoken: bool) -> Offer:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Rows padded on the right: ``tokens`` (B, T) int64; ``learn`` (B, T) bool marks the ids to be predicted."""
+    """Rows padded on the right: ``tokens`` (B, T) int64; ``learn`` (B, T) uint8, how much each id counts, 0 for those
+    that are only read."""
 
     tokens: Tensor
     learn: Tensor
@@ -111,14 +112,32 @@ class Batch:
         return Batch(self.tokens.to(device), self.learn.to(device))
 
 
-def collate(rows: list[tuple[list[int], list[bool]]], pad: int) -> Batch:
+MESSAGE, NAME = 3, 6
+"""How often the first id of a message counts, and that of a function's name: what is done is decided there, in 6 % of
+the ids, which are right in 93 and in 80 % of the cases when the others are in 98."""
+_BEFORE_NAME = '{"type": "function", "name": "'
+
+
+def counted(tokenizer: Tokenizer, ids: list[int], learn: list[bool]) -> list[int]:
+    """How much each of ``ids`` counts."""
+    before = tokenizer.encode(_BEFORE_NAME)[-3:]
+    counts = list(map(int, learn))
+    for i in range(1, len(ids)):
+        if learn[i] and not learn[i - 1]:
+            counts[i] = MESSAGE
+        elif learn[i] and ids[i - 3 : i] == before:
+            counts[i] = NAME
+    return counts
+
+
+def collate(rows: list[tuple[list[int], list[int]]], pad: int) -> Batch:
     """One batch of ``rows`` of about the same length."""
     longest = max(len(ids) for ids, _ in rows)
     tokens = torch.full((len(rows), longest), pad)
-    learn = torch.zeros(len(rows), longest, dtype=torch.bool)
-    for i, (ids, marks) in enumerate(rows):
+    learn = torch.zeros(len(rows), longest, dtype=torch.uint8)
+    for i, (ids, counts) in enumerate(rows):
         tokens[i, : len(ids)] = torch.tensor(ids)
-        learn[i, : len(ids)] = torch.tensor(marks)
+        learn[i, : len(ids)] = torch.tensor(counts)
     return Batch(tokens, learn)
 
 
@@ -164,7 +183,7 @@ class Stream:
         for i in range(self.size):
             encoded = draw_sample(self.seed, pool * self.size + i, "train", shares).encode(self.tokenizer)
             if len(encoded.ids) <= LONGEST:
-                rows.append((encoded.ids, encoded.learn))
+                rows.append((encoded.ids, counted(self.tokenizer, encoded.ids, encoded.learn)))
         pad = self.tokenizer.pad_id or 0
         batches = [collate(group, pad) for group in grouped(rows, self.budget)]
         Draw(f"order-{self.seed}-{pool}", "train").random.shuffle(batches)
@@ -177,9 +196,9 @@ def arrays(stream: Stream, pool: int) -> list[tuple[Any, Any]]:
     return [(batch.tokens.numpy(), batch.learn.numpy()) for batch in stream.batches(pool)]
 
 
-def grouped(rows: list[tuple[list[int], list[bool]]], budget: int) -> Iterator[list[tuple[list[int], list[bool]]]]:
+def grouped(rows: list[tuple[list[int], list[int]]], budget: int) -> Iterator[list[tuple[list[int], list[int]]]]:
     """Rows sorted by length, cut where rows x longest would exceed ``budget``."""
-    group: list[tuple[list[int], list[bool]]] = []
+    group: list[tuple[list[int], list[int]]] = []
     for row in sorted(rows, key=lambda row: len(row[0])):
         if group and (len(group) + 1) * len(row[0]) > budget:
             yield group
@@ -194,5 +213,5 @@ def val_batches(tokenizer: Tokenizer, seed: int, family: str, number: int, budge
     rows = []
     for i in range(number):
         encoded = draw_sample(seed, i, "val", {family: 1.0}).encode(tokenizer)
-        rows.append((encoded.ids, encoded.learn))
+        rows.append((encoded.ids, counted(tokenizer, encoded.ids, encoded.learn)))
     return [collate(group, tokenizer.pad_id or 0) for group in grouped(rows, budget)]

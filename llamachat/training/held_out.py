@@ -21,8 +21,10 @@ from llamachat.training.data import MIXTURE, Batch, val_batches
 
 
 def spoken(learn: Tensor) -> Iterator[tuple[int, int]]:
-    """Start and end of each run of True in ``learn`` (T,): one per assistant message."""
-    edges = torch.diff(learn.int(), prepend=torch.zeros(1, dtype=torch.int), append=torch.zeros(1, dtype=torch.int))
+    """Start and end of each run of learned ids in ``learn`` (T,): one per assistant message."""
+    edges = torch.diff(
+        (learn > 0).int(), prepend=torch.zeros(1, dtype=torch.int), append=torch.zeros(1, dtype=torch.int)
+    )
     yield from zip((edges == 1).nonzero()[:, 0].tolist(), (edges == -1).nonzero()[:, 0].tolist(), strict=True)
 
 
@@ -31,7 +33,8 @@ def likeliest(model: Transformer, batch: Batch) -> Tensor:
     """The likeliest id at every position (B, T); position 0 is copied."""
     hidden = model.hidden(batch.tokens[:, :-1])
     best = batch.tokens.clone()
-    best[:, 1:][batch.learn[:, 1:]] = model.output(hidden[batch.learn[:, 1:]]).argmax(-1)
+    learn = batch.learn[:, 1:] > 0
+    best[:, 1:][learn] = model.output(hidden[learn]).argmax(-1)
     return best
 
 

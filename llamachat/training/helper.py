@@ -35,7 +35,7 @@ class Board:
         self.weights = _shared(size, dtype=torch.bfloat16)
         self.gradients = _shared(size)
         self.tokens = _shared(units, 2 * budget, dtype=torch.int32)
-        self.learn = _shared(units, 2 * budget, dtype=torch.bool)
+        self.learn = _shared(units, 2 * budget, dtype=torch.uint8)
         self.shapes = _shared(units, 2, dtype=torch.int32)
         self.claims = _shared(units, dtype=torch.int32)
         self.loss = _shared(1, dtype=torch.float64)

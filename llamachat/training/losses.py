@@ -14,13 +14,14 @@ SHORT = 200  # ids; below, plain attention trains faster on a core than the fuse
 
 
 def summed_loss(model: Transformer, batch: Batch) -> Tensor:
-    """Nats, summed over the learned ids; logits are computed at those positions only."""
+    """Nats, summed over the learned ids, each as often as it counts; logits are computed at those positions only."""
     if fused.suits(model):
         hidden = fused.hidden(model, batch.tokens[:, :-1])
     else:
         plain = batch.tokens.device.type == "cpu" and batch.tokens.shape[1] <= SHORT
         with sdpa_kernel(SDPBackend.MATH) if plain else nullcontext():
             hidden = model.hidden(batch.tokens[:, :-1])
-    learn = batch.learn[:, 1:]
+    counts = batch.learn[:, 1:]
+    learn = counts > 0
     logits = model.output(hidden[learn]).float()
-    return F.cross_entropy(logits, batch.tokens[:, 1:][learn], reduction="sum")
+    return (F.cross_entropy(logits, batch.tokens[:, 1:][learn], reduction="none") * counts[learn]).sum()
