@@ -120,12 +120,12 @@ _BEFORE_NAME = '{"type": "function", "name": "'
 
 def counted(tokenizer: Tokenizer, ids: list[int], learn: list[bool]) -> list[int]:
     """How much each of ``ids`` counts."""
-    before = tokenizer.encode(_BEFORE_NAME)[-3:]
+    before = tokenizer.encode(_BEFORE_NAME)
     counts = list(map(int, learn))
     for i in range(1, len(ids)):
         if learn[i] and not learn[i - 1]:
             counts[i] = MESSAGE
-        elif learn[i] and ids[i - 3 : i] == before:
+        elif learn[i] and ids[max(0, i - len(before)) : i] == before:
             counts[i] = NAME
     return counts
 
