@@ -69,7 +69,7 @@ def several(draw: Draw) -> Task:
     _, offer = offered_with(draw, draw_intent(draw), draw.integer(1, 4))
     turns: list[Turn] = []
     for _ in range(draw.weighted((2, 3, 4, 5), (40, 30, 20, 10))):
-        asked = "" if not draw.chance(0.12) else chore(draw, offer) if draw.chance(0.35) else foreign(draw, offer)[0]
+        asked = "" if not draw.chance(0.1) else chore(draw, offer) if draw.chance(0.35) else foreign(draw, offer)[0]
         if asked:
             turns.append(unmet(asked))
             continue
@@ -166,4 +166,4 @@ def which_tool(draw: Draw) -> Task:
 def functions(draw: Draw) -> Task:
     """One task of this file."""
     makers = (single, several, missing, irrelevant, two_calls, undone, same_thing, which_tool)
-    return draw.weighted(makers, (22, 28, 5, 15, 19, 2, 2, 7))(draw)
+    return draw.weighted(makers, (23, 29, 5, 12, 20, 2, 2, 7))(draw)
