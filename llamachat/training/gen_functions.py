@@ -152,7 +152,7 @@ _WHICH = (
 
 def which_tool(draw: Draw) -> Task:
     """A drill: only the name of the function that fits, or none; several questions, since the offer is dear to read."""
-    target, offer = offered_with(draw, draw_intent(draw), draw.integer(1, 5))
+    target, offer = offered_with(draw, draw_intent(draw), draw.integer(1, 4))
     gone = [target] if len(offer) > 2 and draw.chance(0.2) else []  # the one that fits is taken away
     turns: list[Turn] = []
     for wanted in (target, *(draw.choice(offer) for _ in range(draw.integer(1, 5)))):
