@@ -9,6 +9,7 @@ from llamachat.training.data import MIXTURE, draw_sample
 from llamachat.training.draw import Draw
 from llamachat.training.gen_again import same_thing, undone
 from llamachat.training.gen_chained import chained
+from llamachat.training.gen_functions import several
 from llamachat.training.gen_unmet import chore
 from llamachat.training.intents import Intent, Slot, intents
 from llamachat.training.naming import pointed
@@ -168,3 +169,16 @@ def test_descriptions_and_examples_are_as_programmers_write_them() -> None:
         assert spec.parameters["properties"]["n"]["description"].rstrip(".") == "Days"
     assert {"Whether it rains", "Check whether it rains", "Returns whether it rains"} <= ways
     assert 10 < examples < 60
+
+
+def test_longer_dialogs_have_questions_that_take_several_calls() -> None:
+    both = 0
+    for i in range(300):
+        task = several(Draw(i, "train"))
+        offered = {spec.name for spec in task.functions}
+        for turn in task.turns:
+            calls = [call for message in turn.steps for call in message.tool_calls]
+            both += len(calls) > 1
+            assert {call.name for call in calls} <= offered
+            assert len({(call.name, str(call.arguments)) for call in calls}) == len(calls)
+    assert both > 30

@@ -8,7 +8,7 @@ from llamachat.training import phrases
 from llamachat.training.composed import composed, fragments
 from llamachat.training.draw import Draw, lower_first, with_articles
 from llamachat.training.gen_again import same_thing, undone
-from llamachat.training.gen_parallel import two_calls
+from llamachat.training.gen_parallel import several_calls, two_calls
 from llamachat.training.gen_unmet import chore, foreign, irrelevant, unmet
 from llamachat.training.intents import Intent, worded
 from llamachat.training.offering import (
@@ -74,6 +74,9 @@ def several(draw: Draw) -> Task:
             turns.append(unmet(asked))
             continue
         wanted = draw.choice(offer)
+        if draw.chance(0.12) and (turn := several_calls(draw, wanted, offer)):
+            turns.append(turn)
+            continue
         question, values = request(draw, wanted)
         turns.append(answered(draw, wanted, values, question))
     return task_of(turns, offer, alone=any(not turn.steps for turn in turns))

@@ -19,9 +19,18 @@ def two_calls(draw: Draw) -> Task:
     """Independent requests in one sentence, two as a rule, called one after the other."""
     first, offer = offered_with(draw, draw_intent(draw), draw.integer(0, 1))
     maker = draw.weighted((_values, _twice, _elliptic, _two_functions), (27, 12, 19, 42))
-    question, runs = maker(draw, first, offer)
+    turn = _turn(draw, *maker(draw, first, offer))
+    return task_of([turn], offer) if turn else two_calls(draw)
+
+
+def several_calls(draw: Draw, first: Offered, offer: list[Offered]) -> Turn | None:
+    """A turn of several calls of ``first``, or of it and another one of ``offer``, within a longer dialog."""
+    return _turn(draw, *draw.weighted((_values, _twice, _elliptic, _two_offered), (35, 12, 18, 35))(draw, first, offer))
+
+
+def _turn(draw: Draw, question: str, runs: Runs) -> Turn | None:
     if not runs or any(runs.count(run) > 1 for run in runs):
-        return two_calls(draw)
+        return None
     steps: list[Message] = []
     tellings = []
     for offered, arguments in runs:
@@ -30,7 +39,7 @@ def two_calls(draw: Draw) -> Task:
         tellings.append(told)
     full = " ".join(dict.fromkeys(told.full for told in tellings))
     short = "; ".join(dict.fromkeys(told.short for told in tellings))
-    return task_of([Turn(question, tuple(steps), Answer(full, short, "I called the functions for that."))], offer)
+    return Turn(question, tuple(steps), Answer(full, short, "I called the functions for that."))
 
 
 _PAIRS = (
@@ -95,4 +104,13 @@ def _two_functions(draw: Draw, first: Offered, offer: list[Offered]) -> tuple[st
         return "", []
     offer.insert(draw.integer(0, len(offer)), second)
     (one, values), (two, others) = request(draw, first), request(draw, second)
+    return one.rstrip("?.!") + draw.choice(_JOINERS) + lower_first(two), [(first, values), (second, others)]
+
+
+def _two_offered(draw: Draw, first: Offered, offer: list[Offered]) -> tuple[str, Runs]:
+    """Requests for two functions of ``offer``."""
+    second = draw.choice(offer)
+    (one, values), (two, others) = request(draw, first), request(draw, second)
+    if second is first:
+        return "", []
     return one.rstrip("?.!") + draw.choice(_JOINERS) + lower_first(two), [(first, values), (second, others)]
