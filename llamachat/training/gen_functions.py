@@ -1,7 +1,7 @@
 """Zero-shot functions: one call, choice among several, a follow-up, a missing argument, and what results say.
 
 Recipe: three quarters everyday intents (intents.py), one quarter made of verb x noun x parameter fragments; 25 % with
-masked names; 0-3 distractors, two thirds of them hard (same area, same verb or same noun).
+masked names; 0-4 distractors, two thirds of them hard (same area, same verb or same noun).
 """
 
 from llamachat.training import phrases
