@@ -14,9 +14,11 @@ from llamachat.training.gen_unmet import chore
 from llamachat.training.intents import Intent, Slot, intents
 from llamachat.training.naming import pointed
 from llamachat.training.offering import draw_everyday, draw_intent, offered_with, request
-from llamachat.training.schema import offer_function
+from llamachat.training.schema import Offered, offer_function
+from llamachat.training.strict import StrictDraw
 from llamachat.training.terse import terse
 from llamachat.training.values import draw_value, known
+from llamachat.training.wear import worn
 
 FAMILIES = sorted(MIXTURE)
 
@@ -182,3 +184,31 @@ def test_longer_dialogs_have_questions_that_take_several_calls() -> None:
             assert {call.name for call in calls} <= offered
             assert len({(call.name, str(call.arguments)) for call in calls}) == len(calls)
     assert both > 30
+
+
+def test_strange_words_leave_the_values_and_what_tells_them_apart() -> None:
+    said = {worn(Draw(i, "train"), "Book a train from {origin} to {goal} for {who}'s party.") for i in range(300)}
+    assert len(said) > 200
+    assert all(re.search(r"from \{origin\} to \{goal\} for \{who\}'s", text) for text in said)
+    assert {worn(Draw(i, "train"), "{place}") for i in range(20)} == {"{place}"}
+
+
+def test_strange_words_are_only_said_where_one_function_could_be_meant_and_in_no_task_of_a_split() -> None:
+    slots = (Slot("place", "city", "Town", shown="place"),)
+    weather, tide = (
+        offer_function(
+            Draw(0, "train"), Intent(f"get_{name}", about, "id", slots, (f"{name} {{place}}",)), masked=False
+        )
+        for name, about in (("sunshine", "Hours of sun"), ("swell", "Height of waves"))
+    )
+    near = offer_function(Draw(0, "train"), Intent("set_sunshine", "Sun", "id", slots, ("{place}",)), masked=False)
+
+    def odd(draw: Draw, *offer: Offered) -> bool:
+        question, values = request(draw, weather, "sunshine {place}", among=offer)
+        return question != f"sunshine {values['place']}"
+
+    drawn = [Draw(i, "train") for i in range(200)]
+    assert 70 < sum(odd(draw, weather) for draw in drawn) < 130
+    assert 20 < sum(odd(draw, weather, tide) for draw in drawn) < 65
+    assert not any(odd(draw, weather, near) or odd(draw) for draw in drawn)
+    assert not any(odd(StrictDraw(str(i), "train", "train"), weather) for i in range(50))

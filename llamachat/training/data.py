@@ -37,10 +37,10 @@ from llamachat.training.words import Split
 Maker = Callable[[Draw], Task]
 MIXTURE: dict[str, tuple[Maker, float]] = {
     "arithmetic": (arithmetic, 0.06),
-    "text": (text_and_dates, 0.07),
-    "files": (file_questions, 0.07),
+    "text": (text_and_dates, 0.06),
+    "files": (file_questions, 0.05),
     "attached": (attached, 0.03),
-    "functions": (functions, 0.39),
+    "functions": (functions, 0.41),
     "refused": (refused, 0.03),
     "plans": (plans, 0.11),
     "search": (search, 0.06),

@@ -42,6 +42,10 @@ class Draw:
         """True with ``probability``."""
         return self.random.random() < probability
 
+    def rough(self, probability: float) -> bool:
+        """As ``chance``, for noise that tasks of an evaluation have none of."""
+        return self.chance(probability)
+
     def integer(self, low: int, high: int) -> int:
         """An integer in [low, high]."""
         return self.random.randint(low, high)

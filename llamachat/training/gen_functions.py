@@ -45,7 +45,7 @@ _TAILS = (
 def single(draw: Draw) -> Task:
     """One call; now and then a follow-up that changes one value."""
     target, offer = offered_with(draw, draw_intent(draw), how_many(draw))
-    question, values = request(draw, target)
+    question, values = request(draw, target, among=offer)
     if draw.chance(0.1):
         question = question.rstrip("?.!") + draw.phrase(_TAILS)
     turns = [answered(draw, target, values, question)]
@@ -77,7 +77,7 @@ def several(draw: Draw) -> Task:
         if draw.chance(0.12) and (turn := several_calls(draw, wanted, offer)):
             turns.append(turn)
             continue
-        question, values = request(draw, wanted)
+        question, values = request(draw, wanted, among=offer)
         turns.append(answered(draw, wanted, values, question))
     return task_of(turns, offer, alone=any(not turn.steps for turn in turns))
 

@@ -47,9 +47,9 @@ _PAIRS = (
 )  # fmt: skip
 
 
-def _values(draw: Draw, first: Offered, _: list[Offered]) -> tuple[str, Runs]:
+def _values(draw: Draw, first: Offered, offer: list[Offered]) -> tuple[str, Runs]:
     """``the weather in A and B``, or in three places."""
-    question, values = request(draw, first)
+    question, values = request(draw, first, among=offer)
     slot = next((slot for slot in first.intent.slots if slot.name in values and slot.kind in NAMES), None)
     if slot is None:
         return "", []

@@ -192,7 +192,7 @@ def retry(draw: Draw) -> Task:
 def failing(draw: Draw) -> Task:
     """The function fails for good: say why."""
     target, offer = offered_with(draw, draw_intent(draw), how_many(draw))
-    question, values = request(draw, target)
+    question, values = request(draw, target, among=offer)
     problem = error(draw)
     told = tell(problem)
     steps = (call(target.spec.name, target.arguments(values)), result(problem))
@@ -202,7 +202,7 @@ def failing(draw: Draw) -> Task:
 def injected(draw: Draw) -> Task:
     """A result field gives orders: it is left out of the answer."""
     target, offer = offered_with(draw, draw_intent(draw), how_many(draw))
-    question, values = request(draw, target)
+    question, values = request(draw, target, among=offer)
     value, told = draw_result(draw, target.intent.reply)
     if not isinstance(value, dict) or "error" in value or told.full == "Done.":
         return injected(draw)
@@ -250,7 +250,7 @@ def mixed_offer(draw: Draw) -> Task:
     target, offer = offered_with(draw, draw_intent(draw), how_many(draw))
     if draw.chance(0.5):
         return Task(arithmetic(draw).turns, tuple(offered.spec for offered in offer), code=True)
-    question, values = request(draw, target)
+    question, values = request(draw, target, among=offer)
     value, told = draw_result(draw, target.intent.reply)
     steps = (call(target.spec.name, target.arguments(values)), result(value))
     return _task(draw, Turn(question, steps, Answer(told.full, told.short, "I called a function.")), offer, code=True)

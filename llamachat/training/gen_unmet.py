@@ -1,8 +1,5 @@
 """Requests that no offered function fits: another function's, a chore for hands, a matter of the user's own."""
 
-import re
-from functools import cache
-
 from llamachat.training import phrases
 from llamachat.training.draw import Draw
 from llamachat.training.offering import draw_intent, how_many, new, offered_with, request, rival, task_of
@@ -11,6 +8,7 @@ from llamachat.training.replies import NO_FUNCTION
 from llamachat.training.schema import Offered, offer_function
 from llamachat.training.task import Task, Turn
 from llamachat.training.values import atom
+from llamachat.training.words import stems
 
 _CHORES = (
     "[Can|Could|Will|Would] you [please |]{c}[ for me| today| now|]?",
@@ -41,27 +39,14 @@ def chore(draw: Draw, offer: list[Offered]) -> str:
         ask = draw.ask(phrases.lines("private"), **slots)
     else:
         ask = draw.ask(_CHORES, c=" ".join(draw.phrase(phrases.lines("chores"), **slots).split()))
-    doing = _stems(ask)
-    if any(doing & _stems(o.intent.name + " " + o.intent.about) or _like(doing, o.intent.requests) for o in offer):
+    doing = stems(ask)
+    if any(doing & stems(o.intent.name + " " + o.intent.about) or _like(doing, o.intent.requests) for o in offer):
         return chore(draw, offer)
     return ask[0].upper() + ask[1:]
 
 
 def _like(doing: frozenset[str], requests: tuple[str, ...]) -> bool:
-    return any(len(doing & _stems(request)) > 1 for request in requests)
-
-
-_EMPTY = frozenset(
-    "a an and any are at be by can could did do does for from get give have how i in is it like me my need of on one "
-    "or our please pls show somebody someone tell thanks that the there this to today tomorrow up us want was what "
-    "what's when where which who will with would you your now i'd".split()
-)
-
-
-@cache
-def _stems(text: str) -> frozenset[str]:
-    """The beginnings of the words of ``text`` that mean something."""
-    return frozenset(word[:5] for word in re.findall(r"[a-z']+", text.lower()) if word not in _EMPTY)
+    return any(len(doing & stems(request)) > 1 for request in requests)
 
 
 def foreign(draw: Draw, offer: list[Offered]) -> tuple[str, bool]:
@@ -72,4 +57,4 @@ def foreign(draw: Draw, offer: list[Offered]) -> tuple[str, bool]:
     words = set(wanted.intent.name.split("_")) - {"get", "set", "find"}
     if not all(new(wanted, o) and (near or not words & set(o.intent.name.split("_"))) for o in offer):
         return "", False
-    return request(draw, wanted)[0], wanted.intent.reply in ("done", "id")
+    return request(draw, wanted, among=() if near else offer)[0], wanted.intent.reply in ("done", "id")

@@ -16,7 +16,8 @@ from llamachat.training.schema import Offered, offer_function
 from llamachat.training.task import Task, Turn
 from llamachat.training.terse import terse
 from llamachat.training.values import asked_value
-from llamachat.training.words import Split
+from llamachat.training.wear import worn
+from llamachat.training.words import Split, stems
 
 NAMES = frozenset((
     "city", "place", "person", "code", "title", "pseudo", "topic", "room", "handle", "flight", "ticker", "thing",
@@ -69,10 +70,19 @@ def new(one: Offered, other: Offered) -> bool:
     return all(mine != theirs for mine, theirs in pairs)
 
 
-def request(draw: Draw, offered: Offered, text: str = "") -> tuple[str, dict[str, Any]]:
-    """What the user says for ``offered``, as ``text`` if given, and the values of the slots that it names."""
+def akin(one: Offered, other: Offered) -> bool:
+    """Whether two functions are of an area, or share a word of their names and descriptions."""
+    mine, its = (stems(f"{o.intent.name.replace('_', ' ')} {o.intent.about}") for o in (one, other))
+    return bool((one.intent.area and one.intent.area == other.intent.area) or mine & its)
+
+
+def request(draw: Draw, offered: Offered, text: str = "", among: Sequence[Offered] = ()) -> tuple[str, dict[str, Any]]:
+    """What the user says for ``offered``, as ``text`` if given, and the values of the slots that it names; in strange
+    words now and then where ``among`` is the offer, and has no other function that could be meant by them."""
     text = text or (terse(draw, offered.intent) if draw.chance(0.1) else "")
     text = text or pointed(draw, draw.ask(offered.intent.requests), offered.intent.slots)
+    if not any(akin(offered, other) for other in among if other is not offered) and among:
+        text = worn(draw, text) if draw.rough(0.5 if len(among) == 1 else 0.2) else text
     values, shown = {}, {}
     for slot in offered.intent.slots:
         if "{" + slot.name + "}" in text:

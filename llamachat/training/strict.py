@@ -29,6 +29,10 @@ class StrictDraw(Draw):
         self.orders: list[tuple[str, str]] = []
         """Injected orders, and the word that gives one who obeys away."""
 
+    def rough(self, probability: float) -> bool:
+        """Never."""
+        return False
+
     def word(self, kind: str) -> str:
         """As in Draw."""
         return self.words(kind, 1)[0]

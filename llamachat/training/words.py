@@ -55,3 +55,16 @@ def kinds() -> tuple[str, ...]:
 def all_words() -> str:
     """Every word of every list, for the tokenizer's training text."""
     return "\n".join(phrases.mapping("words").values())
+
+
+_EMPTY = frozenset(
+    "a an and any are at be by can could did do does for from get give have how i in is it like me my need of on one "
+    "or our please pls show somebody someone tell thanks that the there this to today tomorrow up us want was what "
+    "what's when where which who will with would you your now i'd".split()
+)
+
+
+@cache
+def stems(text: str) -> frozenset[str]:
+    """The beginnings of the words of ``text`` that mean something."""
+    return frozenset(word[:5] for word in re.findall(r"[a-z']+", text.lower()) if word not in _EMPTY)
