@@ -186,7 +186,7 @@ def expand(rng: random.Random, text: str) -> str:
 
 
 def plural(noun: str) -> str:
-    """More than one ``noun``, for regular ones."""
+    """More than one ``noun``, for regular ones; verbs take their s by the same rule."""
     if noun.endswith("y") and noun[-2:-1] not in "aeou":
         return f"{noun[:-1]}ies"
     return noun + ("es" if noun.endswith(("s", "x", "ch", "sh")) else "s")
