@@ -33,7 +33,7 @@ from llamachat.training.team import own_device, place, processes, summed
 
 NANO = ModelConfig(
     dim=256,
-    n_layers=7,
+    n_layers=10,
     n_heads=8,
     n_kv_heads=4,
     ffn_dim=768,

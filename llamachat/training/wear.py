@@ -1,7 +1,7 @@
 """Requests in which a word is missing or strange: the rest must tell what is wanted. Knows templates, no values.
 
-All that a dialog asks for in training it asks for in words that return, and a model learns that other words mean
-"none of my functions": of requests in new words for the one function offered, half were declined.
+Whatever is wanted in training is asked for in words that return, and a model learns that other words mean "none of my
+functions": one that had read none of these declined 37 of 300 requests in unseen words for the one function offered.
 """
 
 import re
