@@ -69,7 +69,7 @@ def several(draw: Draw) -> Task:
     _, offer = offered_with(draw, draw_intent(draw), draw.integer(1, 4))
     turns: list[Turn] = []
     for _ in range(draw.weighted((2, 3, 4, 5), (40, 30, 20, 10))):
-        asked = "" if not draw.chance(0.1) else chore(draw, offer) if draw.chance(0.35) else foreign(draw, offer)[0]
+        asked = "" if not draw.chance(0.2) else chore(draw, offer) if draw.chance(0.35) else foreign(draw, offer)[0]
         if asked:
             turns.append(unmet(asked))
             continue
