@@ -186,6 +186,14 @@ def test_longer_dialogs_have_questions_that_take_several_calls() -> None:
     assert both > 30
 
 
+def test_longer_dialogs_have_questions_for_python_beside_those_for_functions() -> None:
+    made = [several(Draw(i, "train")) for i in range(200)]
+    used = [{message.tool_calls[0].name for turn in task.turns for message in turn.steps[::2]} for task in made]
+    both = [task for task, names in zip(made, used, strict=True) if CODE_INTERPRETER in names and len(names) > 1]
+    assert len(both) > 15
+    assert all(task.code for task in both)
+
+
 def test_strange_words_leave_the_values_and_what_tells_them_apart() -> None:
     said = {worn(Draw(i, "train"), "Book a train from {origin} to {goal} for {who}'s party.") for i in range(300)}
     assert len(said) > 200

@@ -4,11 +4,15 @@ Recipe: three quarters everyday intents (intents.py), one quarter made of verb x
 masked names; 0-4 distractors, two thirds of them hard (same area, same verb or same noun).
 """
 
+from dataclasses import replace
+
 from llamachat.training import phrases
 from llamachat.training.composed import composed, fragments
 from llamachat.training.draw import Draw, lower_first, with_articles
 from llamachat.training.gen_again import same_thing, undone
+from llamachat.training.gen_arith import arithmetic
 from llamachat.training.gen_parallel import several_calls, two_calls
+from llamachat.training.gen_text import text_and_dates
 from llamachat.training.gen_unmet import chore, foreign, irrelevant, unmet
 from llamachat.training.intents import Intent, worded
 from llamachat.training.offering import (
@@ -22,6 +26,7 @@ from llamachat.training.offering import (
     task_of,
 )  # fmt: skip
 from llamachat.training.persona import Answer
+from llamachat.training.schema import Offered
 from llamachat.training.task import Task, Turn
 from llamachat.training.values import asked_value, draw_value, join
 
@@ -61,16 +66,19 @@ def single(draw: Draw) -> Task:
 
 
 def several(draw: Draw) -> Task:
-    """Two to five questions under one offer, each for any of its functions, or now and then for none.
+    """Two to five questions under one offer, each for any of its functions, now and then for none, or for python.
 
     The offer is the longest part of a dialog and nothing of it is learned, so each further question is nearly free:
     choices are made twice as often per id that is read.
     """
     _, offer = offered_with(draw, draw_intent(draw), draw.integer(1, 4))
+    code = draw.chance(0.25)
     turns: list[Turn] = []
     for _ in range(draw.weighted((2, 3, 4, 5), (40, 30, 20, 10))):
-        asked = "" if not draw.chance(0.2) else chore(draw, offer) if draw.chance(0.35) else foreign(draw, offer)[0]
-        if asked:
+        if code and draw.chance(0.4):
+            turns.append(draw.choice((arithmetic, text_and_dates))(draw).turns[0])
+            continue
+        if draw.chance(0.2) and (asked := _for_none(draw, offer, code)):
             turns.append(unmet(asked))
             continue
         wanted = draw.choice(offer)
@@ -79,7 +87,16 @@ def several(draw: Draw) -> Task:
             continue
         question, values = request(draw, wanted, among=offer)
         turns.append(answered(draw, wanted, values, question))
-    return task_of(turns, offer, alone=any(not turn.steps for turn in turns))
+    task = task_of(turns, offer, alone=any(not turn.steps for turn in turns))
+    return replace(task, code=True) if code else task
+
+
+def _for_none(draw: Draw, offer: list[Offered], code: bool) -> str:
+    """A request that no function in ``offer`` fits, nor python if there is ``code``; nothing if it is too near."""
+    if draw.chance(0.35):
+        return chore(draw, offer)
+    asked, deed = foreign(draw, offer)
+    return asked if deed or not code else ""
 
 
 _GIVEN = ("{v}[.|]", "[It is|It's|Take|Use|Make it] {v}[.|]", "[Oh, |Sorry, |]{v}[.|, please.|]")
