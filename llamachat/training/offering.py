@@ -25,6 +25,10 @@ NAMES = frozenset((
 ))  # fmt: skip
 """Kinds of values that another value of the kind may stand in for."""
 
+STRANGE = (0.5, 0.2)
+"""How often a request has strange words, under an offer of one function and of more. So must those that no function
+fits, or strange words by themselves would tell that a call is due."""
+
 
 def draw_intent(draw: Draw) -> Intent:
     """An everyday intent or a composed one."""
@@ -81,8 +85,8 @@ def request(draw: Draw, offered: Offered, text: str = "", among: Sequence[Offere
     words now and then where ``among`` is the offer, and has no other function that could be meant by them."""
     text = text or (terse(draw, offered.intent) if draw.chance(0.1) else "")
     text = text or pointed(draw, draw.ask(offered.intent.requests), offered.intent.slots)
-    if not any(akin(offered, other) for other in among if other is not offered) and among:
-        text = worn(draw, text) if draw.rough(0.5 if len(among) == 1 else 0.2) else text
+    if among and not any(akin(offered, other) for other in among if other is not offered):
+        text = worn(draw, text) if draw.rough(STRANGE[len(among) > 1]) else text
     values, shown = {}, {}
     for slot in offered.intent.slots:
         if "{" + slot.name + "}" in text:
