@@ -199,6 +199,8 @@ def test_strange_words_leave_the_values_and_what_tells_them_apart() -> None:
     assert len(said) > 200
     assert all(re.search(r"from \{origin\} to \{goal\} for \{who\}'s", text) for text in said)
     assert {worn(Draw(i, "train"), "{place}") for i in range(20)} == {"{place}"}
+    few = {worn(Draw(i, "train"), "Weather {place}") for i in range(200)}
+    assert all(text == text.strip() and len(text.split()) == 2 and "{place}" in text for text in few)
 
 
 def test_strange_words_are_only_said_where_one_function_could_be_meant_and_in_no_task_of_a_split() -> None:
@@ -216,7 +218,7 @@ def test_strange_words_are_only_said_where_one_function_could_be_meant_and_in_no
         return question != f"sunshine {values['place']}"
 
     drawn = [Draw(i, "train") for i in range(200)]
-    assert 70 < sum(odd(draw, weather) for draw in drawn) < 130
-    assert 20 < sum(odd(draw, weather, tide) for draw in drawn) < 65
+    assert 45 < sum(odd(draw, weather) for draw in drawn) < 100
+    assert 12 < sum(odd(draw, weather, tide) for draw in drawn) < 65
     assert not any(odd(draw, weather, near) or odd(draw) for draw in drawn)
     assert not any(odd(StrictDraw(str(i), "train", "train"), weather) for i in range(50))

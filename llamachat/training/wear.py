@@ -15,8 +15,9 @@ _KEPT = frozenset(
 """They tell which value is which, or the contrary."""
 
 
-def worn(draw: Draw, template: str) -> str:
-    """``template`` with one of its words, now and then two, left out or replaced by any word; slots stay whole."""
+def worn(draw: Draw, said: str) -> str:
+    """``said`` with one of its words, now and then two, left out or replaced by any word; slots stay whole."""
+    template = said
     for _ in range(draw.weighted((1, 2), (70, 30))):
         words = [match for match in _WORD.finditer(template) if match[0].lower() not in _KEPT]
         if not words:
@@ -26,4 +27,4 @@ def worn(draw: Draw, template: str) -> str:
         other = other.capitalize() if template[start].isupper() else other
         template = template[:start] + other + template[end:]
     text = re.sub(r" +(?=[ .,?!]|$)", "", template).strip()
-    return text if len(text.split()) > 1 else template
+    return text if len(text.split()) > 1 else said  # a value alone says nothing
