@@ -154,12 +154,12 @@ async def run_turn(  # noqa: PLR0913 what a turn depends on, nearly all by name
     offer = toolbox.offer() if runtime.tokenizer.variant != "3.0" else Offer()  # 3.0 was never trained on tools
     from llamachat.constrain import Grammar  # late: with jsonschema 0.06 s, which the first frame would wait for
 
-    grammar = Grammar(runtime.tokenizer, offer)
     held = runtime.dialect.constrained if constrained is None else constrained  # to nothing, if nothing is offered
     while turn.steps < max_steps:
         turn.steps += 1
         wire = open_dialog(turn.dialog, offer, runtime.dialect, today)
         prompt = encode_dialog(runtime.tokenizer, wire, runtime.dialect).ids
+        grammar = Grammar(runtime.tokenizer, offer, turn.dialog.said if runtime.dialect.quotes else None)
         constraint = grammar.constraint() if held else None
         async with aclosing(
             _speak(turn, runtime, prompt, grammar.offered, sampling or runtime.sampling, halt, constraint)

@@ -97,6 +97,11 @@ class Dialog:
     def __getitem__(self, index: int | slice) -> "Message | Dialog":
         return Dialog(self.messages[index]) if isinstance(index, slice) else self.messages[index]
 
+    @property
+    def said(self) -> str:
+        """All text in it, the retrieved and what tools said included, a line break between two."""
+        return "\n".join(text for message in self for text in (message.text, message.context) if text)
+
     def without_ids(self) -> "Dialog":
         """The same dialog for another tokenizer: sampled ids mean nothing there."""
         return Dialog(tuple(replace(message, token_ids=None) for message in self))

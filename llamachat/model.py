@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from llamachat.products import Linear
+
 
 @dataclass(frozen=True, slots=True)
 class RopeScaling:
@@ -121,7 +123,7 @@ class Transformer(nn.Module):
         self.tok_embeddings = nn.Embedding(config.vocab_size, config.dim)
         self.layers = nn.ModuleList(Block(config, i) for i in range(config.n_layers))
         self.norm = RMSNorm(config.dim, config.norm_eps)
-        self.output = nn.Linear(config.dim, config.vocab_size, bias=False)
+        self.output = Linear(config.dim, config.vocab_size)
         if config.tied:
             self.output.weight = self.tok_embeddings.weight
         self.register_buffer("rope", rope_table(config), persistent=False)
@@ -172,10 +174,10 @@ class Attention(nn.Module):
     def __init__(self, config: ModelConfig, index: int) -> None:
         super().__init__()
         self.index, self.width = index, config.width
-        self.wq = nn.Linear(config.dim, config.n_heads * config.width, bias=False)
-        self.wk = nn.Linear(config.dim, config.n_kv_heads * config.width, bias=False)
-        self.wv = nn.Linear(config.dim, config.n_kv_heads * config.width, bias=False)
-        self.wo = nn.Linear(config.n_heads * config.width, config.dim, bias=False)
+        self.wq = Linear(config.dim, config.n_heads * config.width)
+        self.wk = Linear(config.dim, config.n_kv_heads * config.width)
+        self.wv = Linear(config.dim, config.n_kv_heads * config.width)
+        self.wo = Linear(config.n_heads * config.width, config.dim)
 
     def forward(self, x: Tensor, rope: Tensor, cache: KVCache | None, mask: Tensor | None) -> Tensor:
         q, k, v = (
@@ -195,9 +197,9 @@ class FeedForward(nn.Module):
 
     def __init__(self, dim: int, hidden: int) -> None:
         super().__init__()
-        self.w1 = nn.Linear(dim, hidden, bias=False)
-        self.w2 = nn.Linear(hidden, dim, bias=False)
-        self.w3 = nn.Linear(dim, hidden, bias=False)
+        self.w1 = Linear(dim, hidden)
+        self.w2 = Linear(hidden, dim)
+        self.w3 = Linear(dim, hidden)
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.w2(F.silu(self.w1(x)) * self.w3(x))

@@ -12,12 +12,12 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from llamachat.checkpoints import Checkpoint
 from llamachat.checkpoints.part import Part
 from llamachat.model import Branches, KVCache, ModelConfig, Transformer
+from llamachat.products import Linear, product
 
 PATIENCE = timedelta(days=365)  # a follower waits as long as its user thinks
 
@@ -110,8 +110,8 @@ class Shard(Transformer):
         for layer in self.layers:
             for room, name in ((layer.attention, "wo"), (layer.feed_forward, "w2")):
                 whole = getattr(room, name)
-                setattr(room, name, Summed(whole.in_features, whole.out_features, bias=False))
-        self.output = Words(config.dim, config.vocab_size // part.size, bias=False)
+                setattr(room, name, Summed(whole.in_features, whole.out_features))
+        self.output = Words(config.dim, config.vocab_size // part.size)
         self.output.team = team
 
 
@@ -126,17 +126,17 @@ class Leader(Shard):
         return super().hidden(tokens, cache, branches)
 
 
-class Summed(nn.Linear):
+class Summed(Linear):
     """A layer whose inputs are split: all processes' outputs are added in float32, so that two make no other rounding
     than one by more than the order of additions."""
 
     def forward(self, x: Tensor) -> Tensor:
-        partial = F.linear(x, self.weight).float()
+        partial = product(x, self.weight).float()
         dist.all_reduce(partial)
         return partial.type_as(x)
 
 
-class Words(nn.Linear):
+class Words(Linear):
     """The output layer, split by words; process 0 gets all logits, the others their own."""
 
     team: Team
@@ -145,7 +145,7 @@ class Words(nn.Linear):
         part = self.team.part
         if part.rank == 0:
             self.team.tell(Head(hidden.cpu()))
-        own = F.linear(hidden, self.weight).float().contiguous()
+        own = product(hidden, self.weight).float().contiguous()
         parts = [torch.empty_like(own) for _ in range(part.size)] if part.rank == 0 else None
         dist.gather(own, parts)
         return torch.cat(parts, dim=-1).type_as(hidden) if parts else own

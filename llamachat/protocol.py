@@ -33,7 +33,7 @@ class Dialect:
     knowledge date and today's. ``compact``: function definitions on one line each, for small contexts.
     ``purpose_first``: there what a function is for stands before its name, so that what a small model has read when it
     comes to the name is enough to choose by. ``constrained``: calls are held to what is offered, unless the user says
-    otherwise.
+    otherwise. ``quotes``: and their strings to words of the dialog, for a model that has learned only to copy.
     """
 
     calls: Literal["json", "function_tag", "python_list"] = "json"
@@ -42,6 +42,7 @@ class Dialect:
     compact: bool = False
     purpose_first: bool = False
     constrained: bool = False
+    quotes: bool = False
 
 
 @dataclass(slots=True)

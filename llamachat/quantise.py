@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from llamachat.errors import ConfigError
+from llamachat.products import product
 
 Kind = Literal["int8", "fp8", "int4"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -126,10 +126,10 @@ class QuantisedLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(…, C) to (…, R), in x's dtype."""
         if self.kind == "int4":
-            return F.linear(x, dequantise(self.quantised, x.dtype))
+            return product(x, dequantise(self.quantised, x.dtype))
         even = self.data.shape[0] % 32 == self.data.shape[1] % 64 == 0  # torch reads beyond the end of others
         few = self.kind == "int8" and x.dtype == torch.bfloat16 and x[..., 0].numel() <= FEW
         if even and few and x.device.type == "cpu":
             found: Tensor = torch._weight_int8pack_mm(x.flatten(0, -2), self.data, self.scale.to(x.dtype))
             return found.view(*x.shape[:-1], -1)
-        return F.linear(x, self.data.to(x.dtype)) * self.scale.to(x.dtype)
+        return product(x, self.data.to(x.dtype)) * self.scale.to(x.dtype)

@@ -57,8 +57,8 @@ def main(folders: Sequence[str]) -> None:
             continue
         alone = LlamaRuntime.open(folder, device="cpu", dtype=dtype, threads=1)
         leads = LlamaRuntime.open(folder, dtype=dtype, threads=1, team=team, budgets=Budgets(ram=0))
-        exact = open_checkpoint(folder).load_model(dtype=torch.float32)
-        found.append(asyncio.run(compare(alone, leads, exact)))
+        whole, exact = (open_checkpoint(folder).load_model(dtype=kind) for kind in (dtype, torch.float32))
+        found.append(asyncio.run(compare(alone, leads, whole, exact)))
         team.tell(None)
         alone.close()
         leads.close()
@@ -67,9 +67,9 @@ def main(folders: Sequence[str]) -> None:
         print(json.dumps(found))
 
 
-async def compare(alone: Any, leads: Any, exact: Any) -> dict[str, Any]:
+async def compare(alone: Any, leads: Any, whole: Any, exact: Any) -> dict[str, Any]:
     """Logits of a prompt, greedy replies of a tool step and a branch, scores: of one process and of all. Errors of the
-    logits are relative, to those of ``exact`` (float32)."""
+    logits, of the share and of the ``whole``, are relative, to those of ``exact`` (float32)."""
     import torch
 
     from llamachat.model import KVCache
@@ -78,9 +78,8 @@ async def compare(alone: Any, leads: Any, exact: Any) -> dict[str, Any]:
     ids = [i * 37 % 251 for i in range(60)]
     logits = []
     with torch.inference_mode():
-        for runtime in (leads, alone):
-            model, weight = runtime._model, runtime._weight
-            cache = KVCache(model.config, 100, device="cpu", dtype=weight.dtype)
+        for model in (leads._model, whole):
+            cache = KVCache(model.config, 100, device="cpu", dtype=whole.norm.weight.dtype)
             first = model.output(model.hidden(torch.tensor([ids[:40]]), cache)[0])
             rest = model.output(model.hidden(torch.tensor([ids[40:]]), cache)[0])
             logits.append(torch.cat((first, rest)).float())

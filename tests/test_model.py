@@ -7,8 +7,10 @@ import torch
 from tiny_llama import SHAPES, V, reference, save_huggingface
 from torch import Tensor
 
+from llamachat import products
 from llamachat.checkpoints import open_checkpoint
 from llamachat.model import KVCache, Transformer
+from llamachat.products import Linear
 
 
 def random_ids(length: int, seed: int = 1) -> Tensor:
@@ -98,3 +100,19 @@ def test_bfloat16_stays_near(tmp_path: Path) -> None:
     near = checkpoint.load_model(dtype=torch.bfloat16)(ids)
     assert near.dtype == torch.bfloat16
     assert (near.float() - exact).norm() / exact.norm() < 0.05
+
+
+@pytest.mark.parametrize("rows", [1, 16, 17, 200])
+def test_a_product_in_bfloat16_is_one_of_float32_rounded(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On every processor: where torch is slow in bfloat16, as here in the second round, many rows go by float32."""
+    generator = torch.Generator().manual_seed(1)
+    layer = Linear(96, 40).requires_grad_(False)
+    x = torch.randn(2, rows, 96, generator=generator).bfloat16()
+    layer.to(torch.bfloat16)
+    wanted = x.float() @ layer.weight.float().T
+    for dtype in (products.product_dtype(x.device), torch.float32):
+        monkeypatch.setattr(products, "product_dtype", lambda device, dtype=dtype: dtype)
+        found = layer(x)
+        assert found.dtype == torch.bfloat16
+        assert float((found.float() - wanted).norm() / wanted.norm()) < 0.004
+    assert torch.equal(layer(x), wanted.bfloat16()) or 2 * rows <= products.FEW

@@ -264,7 +264,7 @@ def test_an_id_that_counts_twice_weighs_twice(trainer: Trainer, tokenizer: Token
 def test_work_from_the_board_gives_the_same_gradients(trainer: Trainer) -> None:
     batches = next(Stream(trainer.tokenizer, 4, 1024, 2).steps())
     weights = list(trainer.model.parameters())
-    board = Board(sum(w.numel() for w in weights), 2, 1024)
+    board = Board(sum(w.numel() for w in weights), 2, 1024, torch.bfloat16)
     board.post(batches, weights)
     backward(trainer.model, batches)
     expected = [w.grad.clone() for w in weights if w.grad is not None]

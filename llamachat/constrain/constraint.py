@@ -16,6 +16,7 @@ from llamachat.calls import CODE_INTERPRETER, Offered
 from llamachat.constrain.envelopes import Calls, TagCall, builtin_target, function_target, json_calls
 from llamachat.constrain.heads import judge_head
 from llamachat.constrain.keywords import CallList, KeywordCall
+from llamachat.constrain.quotations import Said
 from llamachat.constrain.scalars import InText, plain
 from llamachat.constrain.stacks import FLOOR, SPACE, Stacks, TooAmbiguous, feed, may_end, utf8
 from llamachat.offer import Offer
@@ -41,13 +42,15 @@ FREE = _State("free")
 
 
 class Grammar:
-    """The calls of an offer in the words of a tokenizer. One serves any number of generations."""
+    """The calls of an offer in the words of a tokenizer; ``said`` is what strings of functions are quoted from, if they
+    have to be. One serves any number of generations."""
 
-    def __init__(self, tokenizer: Tokenizer, offer: Offer) -> None:
+    def __init__(self, tokenizer: Tokenizer, offer: Offer, said: str | None = None) -> None:
         self.tokenizer = tokenizer
         names = (*offer.builtin, *((CODE_INTERPRETER,) if offer.code else ()))
         self.offered = Offered(frozenset(f.name for f in offer.functions), frozenset(offer.builtin), offer.code)
-        functions = tuple(function_target(f.name, f.parameters) for f in offer.functions)
+        quotable = None if said is None else Said(said.encode())
+        functions = tuple(function_target(f.name, f.parameters, quotable) for f in offer.functions)
         targets = (*functions, *(builtin_target(name) for name in names if name not in self.offered.tools))
         listed, dotted = KeywordCall(targets), KeywordCall(targets, dotted=True)
         notations = (json_calls(targets), (TagCall(targets),), (CallList(listed),), (dotted,))

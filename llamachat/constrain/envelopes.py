@@ -9,6 +9,7 @@ from typing import Any
 
 from llamachat.calls import CODE_INTERPRETER
 from llamachat.constrain.containers import ANYTHING, Array, ArrayKind, InObject, Object, ObjectKind, Shapes, Value
+from llamachat.constrain.quotations import Said
 from llamachat.constrain.scalars import NULL, Heads, Text, Word, begins, escaped, string
 from llamachat.constrain.schemas import Schemas
 from llamachat.constrain.stacks import QUOTES, SPACE, Frame, Shape, Stack, Stacks, open_all
@@ -51,10 +52,11 @@ class _OneString(ObjectKind):
         return bool(seen)
 
 
-def function_target(name: str, parameters: Mapping[str, Any]) -> Target:
-    """A function; like the toolbox, it takes no arguments but those that its schema names, if it names some."""
+def function_target(name: str, parameters: Mapping[str, Any], said: Said | None = None) -> Target:
+    """A function; like the toolbox, it takes no arguments but those that its schema names, if it names some. ``said``:
+    what its strings are quoted from, if they are."""
     closed = {"additionalProperties": False, **parameters} if "properties" in parameters else dict(parameters)
-    return Target(name, _kinds(closed))
+    return Target(name, _kinds(closed, said))
 
 
 def builtin_target(name: str) -> Target:
@@ -65,8 +67,8 @@ def builtin_target(name: str) -> Target:
     return Target(name, kinds, True) if name == CODE_INTERPRETER else Target(name, (*kinds, _OneString()), True)
 
 
-def _kinds(schema: Mapping[str, Any]) -> tuple[ObjectKind, ...]:
-    shapes = Schemas(schema).shapes(schema)
+def _kinds(schema: Mapping[str, Any], said: Said | None = None) -> tuple[ObjectKind, ...]:
+    shapes = Schemas(schema, said=said).shapes(schema)
     return tuple(shape.kind for shape in shapes if isinstance(shape, Object))
 
 

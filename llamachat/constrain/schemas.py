@@ -12,7 +12,9 @@ from typing import Any
 from jsonschema import Draft202012Validator
 
 from llamachat.constrain.containers import ANYTHING, Array, ArrayKind, Object, ObjectKind, Shapes
+from llamachat.constrain.quotations import Quoted, Said
 from llamachat.constrain.scalars import FALSE, NULL, TRUE, Number, Text, scalars
+from llamachat.constrain.stacks import Shape
 
 _TYPES = ("string", "number", "boolean", "null", "object", "array")
 _MAX_REFERENCES = 32  # one pointing to the next; a ring of them says nothing
@@ -23,10 +25,12 @@ class Schemas:
     """Shapes of the parts of one schema. The same part gives the same shapes, so that equal readings are one.
 
     ``mended``: null for an optional key counts as not given, as the toolbox has it (``tools.schemas.coerce``).
+    ``said``: strings are quoted from it, unless the schema says something of their form.
     """
 
     root: Mapping[str, Any]
     mended: bool = True
+    said: Said | None = None
     _known: dict[str, Shapes] = field(default_factory=dict)
     _strict: "Schemas | None" = None
 
@@ -34,7 +38,7 @@ class Schemas:
     def strict(self) -> "Schemas":
         """The same for parts that the toolbox doesn't mend."""
         if self._strict is None:
-            self._strict = Schemas(self.root, mended=False) if self.mended else self
+            self._strict = Schemas(self.root, mended=False, said=self.said) if self.mended else self
         return self._strict
 
     def shapes(self, schema: Any) -> Shapes:
@@ -70,13 +74,17 @@ class Schemas:
         if name == "array":
             return (Array(_Items(self, schema)),)
         plain: dict[str, Shapes] = {
-            "string": (Text(_length(schema.get("maxLength"))),),
+            "string": (self._text(schema),),
             "number": (Number(),),
             "integer": (Number(integer=True),),
             "boolean": TRUE + FALSE,
             "null": NULL,
         }
         return plain.get(name, ANYTHING)
+
+    def _text(self, schema: Mapping[str, Any]) -> Shape:
+        formed = schema.keys() & {"maxLength", "pattern", "format"}
+        return Text(_length(schema.get("maxLength"))) if self.said is None or formed else Quoted(self.said)
 
     def _values(self, values: list[Any]) -> Shapes:
         found = scalars(value for value in values if not isinstance(value, Mapping | list))

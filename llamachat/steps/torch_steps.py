@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from llamachat.model import Block, Branches, KVCache, ModelConfig, RMSNorm, Transformer, rotate, suffix_mask
+from llamachat.products import product, product_dtype
 from llamachat.quantise import Quantised, QuantisedLinear
 
 Product = Callable[[Tensor], Tensor]
@@ -82,7 +83,7 @@ def joined(modules: Sequence[nn.Module]) -> Product:
             setattr(module, name, few if len(names) == 2 else nn.Parameter(few, requires_grad=False))
     if isinstance(modules[0], QuantisedLinear):
         return QuantisedLinear(Quantised(modules[0].kind, *whole))
-    if whole[0].dtype != torch.bfloat16 or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
-        return partial(F.linear, weight=whole[0])
+    if whole[0].dtype != torch.bfloat16 or product_dtype(whole[0].device) != torch.bfloat16:
+        return partial(product, weight=whole[0])
     packed = torch.ops.mkldnn._reorder_linear_weight(whole[0], 1)
     return lambda x: torch.ops.mkldnn._linear_pointwise(x, packed, None, "none", [], "")

@@ -31,8 +31,8 @@ def _shared(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
 class Board:
     """What the two processes share: weights, summed gradients, the batches of the step and who has which."""
 
-    def __init__(self, size: int, units: int, budget: int) -> None:
-        self.weights = _shared(size, dtype=torch.bfloat16)
+    def __init__(self, size: int, units: int, budget: int, dtype: torch.dtype) -> None:
+        self.weights = _shared(size, dtype=dtype)
         self.gradients = _shared(size)
         self.tokens = _shared(units, 2 * budget, dtype=torch.int32)
         self.learn = _shared(units, 2 * budget, dtype=torch.uint8)
@@ -94,8 +94,8 @@ class Board:
 class Helper:
     """Starts the process; ``gradients`` computes a step's summed loss and gradients with its help."""
 
-    def __init__(self, config: ModelConfig, size: int, units: int, budget: int) -> None:
-        self.board = Board(size, units, budget)
+    def __init__(self, config: ModelConfig, size: int, units: int, budget: int, dtype: torch.dtype) -> None:
+        self.board = Board(size, units, budget, dtype)
         self._unit_seconds = self._patience = 1.0
         self._process: Any = mp.get_context("spawn").Process(
             target=work, args=(self.board, config, os.getpid()), daemon=True
@@ -142,7 +142,7 @@ def work(board: Board, config: ModelConfig, parent: int) -> None:
     """The helper's life: wait for a step, work on its batches, until the trainer is gone."""
     os.nice(NICE)
     torch.set_num_threads(1)
-    model = Transformer(config).to(torch.bfloat16)
+    model = Transformer(config).to(board.weights.dtype)
     model.rope = rope_table(config)
     weights, seen = list(model.parameters()), 0
     while os.getppid() == parent:

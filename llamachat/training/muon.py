@@ -9,13 +9,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from llamachat.products import product_dtype
+
 
 def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
-    """``matrices`` (N, rows, columns), each with its singular vectors and all singular values near 1; bfloat16.
+    """``matrices`` (N, rows, columns), each with its singular vectors and all singular values near 1,
+    in ``product_dtype``.
 
     The quintic 3.4445 x - 4.7750 x^3 + 2.0315 x^5 drives values in (0, 1] into about [0.7, 1.2] in five steps.
     """
-    x = matrices.bfloat16()
+    x = matrices.to(product_dtype(matrices.device))
     tall = x.shape[1] > x.shape[2]
     x = x.mT if tall else x
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)

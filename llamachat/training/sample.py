@@ -15,7 +15,15 @@ from llamachat.offer import Offer, open_dialog
 from llamachat.protocol import CODE_INTERPRETER, Dialect, Encoded, encode_dialog, frame_output
 from llamachat.tokenizer import Tokenizer
 
-NANO = Dialect(calls="json", python_tag="all_calls", dates=False, compact=True, purpose_first=True, constrained=True)
+NANO = Dialect(
+    calls="json",
+    python_tag="all_calls",
+    dates=False,
+    compact=True,
+    purpose_first=True,
+    constrained=True,
+    quotes=True,
+)
 
 
 @dataclass(frozen=True, slots=True)

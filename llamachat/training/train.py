@@ -1,4 +1,4 @@
-"""The training loop of the embedded model: bf16 weights, float32 masters, checkpoints that continue exactly.
+"""The training loop of the embedded model: float32 masters, bfloat16 where it is fast, exact checkpoints.
 
 ``python -m llamachat.training.train --ids 24_000_000 --seed 1 --out runs/nano``; the same command again continues.
 Learning rate: warm-up, flat, then linear to zero over the second half of the ids (``--decay``), so that a slow machine
@@ -20,6 +20,7 @@ from torch import nn
 from llamachat.checkpoints import open_checkpoint
 from llamachat.model import ModelConfig, Transformer, rope_table
 from llamachat.paths import bundled_model
+from llamachat.products import product_dtype
 from llamachat.tokenizer import Tokenizer
 from llamachat.training.data import MIXTURE, Batch, Stream, val_batches
 from llamachat.training.held_out import exact
@@ -87,14 +88,15 @@ class Trainer:
         initialise(self.model)
         self.model.to(device)
         self.masters = {name: nn.Parameter(p.detach().clone().float()) for name, p in self.model.named_parameters()}
-        self.model.to(torch.bfloat16)
+        dtype = product_dtype(device)
+        self.model.to(dtype)
         self.model.rope = rope_table(config).to(device)  # .to() would leave it with 3 digits
         if device.type == "cuda":
             for layer in self.model.layers:
                 layer.compile(dynamic=True)
         self.optimisers = Optimisers(self.masters, muon_lr=recipe.muon_lr, adam_lr=recipe.adam_lr)
         size = sum(p.numel() for p in self.model.parameters())
-        self._helper = Helper(config, size, recipe.micro, recipe.budget) if helped else None
+        self._helper = Helper(config, size, recipe.micro, recipe.budget, dtype) if helped else None
         size = 640 * max(1, recipe.budget * recipe.micro // 8192)  # dialogs of 175 ids on average: a dozen steps
         self.stream = Stream(
             tokenizer, recipe.seed, recipe.budget, recipe.micro, recipe.warm_pools, size=size, workers=workers

@@ -1,0 +1,159 @@
+"""Calls whose strings are quoted: what was said passes, word by word; anything else is refused where it leaves."""
+
+import json
+import re
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from test_constrained import TOKENIZER, drive, tagged
+
+from llamachat.agent import run_turn
+from llamachat.constrain import Grammar
+from llamachat.messages import Dialog, Message, ToolEnd
+from llamachat.offer import FunctionSpec, Offer
+from llamachat.paths import bundled_model
+from llamachat.protocol import Dialect
+from llamachat.runtime import LlamaRuntime
+from llamachat.testing import ScriptedRuntime
+from llamachat.tools import Tool, Toolbox, ToolOutput
+
+SAID = 'Please mute the memes channel at 6:30,\nthen write to mo@larch.example about "Café Ostrava" in Zürich'
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "any": {"type": "string"},
+        "list": {"type": "array", "items": {"type": "string"}},
+        "unit": {"enum": ["celsius", "kelvin"]},
+        "day": {"type": "string", "format": "date"},
+        "short": {"type": "string", "maxLength": 9},
+    },
+}
+
+
+def grammar(said: str | None) -> Grammar:
+    return Grammar(TOKENIZER, Offer(functions=(FunctionSpec("f", "", SCHEMA),)), said)
+
+
+def refused(said: str | None, key: str, written: str) -> str | None:
+    """What of ``written``, the JSON of a value, is said before it is refused; None if all of it is."""
+    text = f'{{"name": "f", "parameters": {{"{key}": {written}}}}}'
+    at = drive(tagged(grammar(said)), text)
+    return None if at is None else text.encode()[text.index(written) : at].decode(errors="replace")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "memes",
+        "Memes",
+        "please mute",
+        "mo",
+        "larch.example",
+        "mo@larch.example",
+        "Zürich",
+        "Café Ostrava",
+        "6:30",
+        "06:30",
+        "#x",
+    ],
+)
+def test_what_was_said_may_be_quoted(value: str) -> None:
+    assert refused(SAID, "any", json.dumps(value, ensure_ascii=False)) is None
+
+
+@pytest.mark.parametrize(
+    ("written", "so_far"),
+    [
+        ('"fmes"', '"'),
+        ('"mememes"', '"meme'),
+        ('"meme"', '"meme'),  # half a word
+        ('"emes"', '"e'),
+        ('"the  memes"', '"the '),
+        ('"Caf"', '"Caf'),
+        ('""', '"'),
+        ('" memes"', '"'),
+        ('"m\\u0065mes"', '"m'),
+    ],
+)
+def test_nothing_else_may(written: str, so_far: str) -> None:
+    assert refused(SAID, "any", written) == so_far
+    assert refused(SAID, "list", f"[{written}]") == f"[{so_far}"
+    assert refused(None, "any", written) is None
+
+
+def test_what_must_be_escaped_may_be() -> None:
+    assert refused(SAID, "any", json.dumps('about "Café Ostrava"', ensure_ascii=False)) is None
+    assert refused(SAID, "any", json.dumps("at 6:30,\nthen write")) is None
+
+
+@pytest.mark.parametrize(("key", "value"), [("unit", "kelvin"), ("day", "unsaid"), ("short", "unsaid")])
+def test_what_a_schema_forms_is_not_quoted(key: str, value: str) -> None:
+    assert refused(SAID, key, json.dumps(value)) is None
+
+
+@given(st.text(st.sampled_from("abAB1 .,-é'"), max_size=40), st.data())
+def test_every_run_of_words_passes_and_every_string_that_passes_is_one(said: str, data: st.DataObject) -> None:
+    words = list(re.finditer(r"\w+", said))
+    if words:
+        first, last = sorted(data.draw(st.tuples(*[st.integers(0, len(words) - 1)] * 2)))
+        run = said[words[first].start() : words[last].end()]
+        if run[0].isalpha():
+            assert refused(said, "any", json.dumps(run, ensure_ascii=False)) is None
+    other = data.draw(st.text(st.sampled_from("abAB1 é"), min_size=1, max_size=4))
+    if other[0].isalpha() and refused(said, "any", json.dumps(other, ensure_ascii=False)) is None:
+        assert any(said[w.start() :][: len(other)].lower() == other.lower() for w in words)
+
+
+# -- whole turns -------------------------------------------------------------------------------------------------------
+
+
+async def answer(arguments: Any) -> ToolOutput:
+    return ToolOutput('{"room": "garden shed"}')
+
+
+ROOM = {"type": "object", "properties": {"room": {"type": "string"}}, "required": ["room"]}
+BOX = Toolbox((Tool("dim_lights", "Dim the lights in a room", ROOM, answer),))
+QUOTING = Dialect(dates=False, constrained=True, quotes=True)
+
+
+def dim(room: str) -> str:
+    return f'<|python_tag|>{{"type": "function", "name": "dim_lights", "parameters": {{"room": "{room}"}}}}<|eom_id|>'
+
+
+@pytest.mark.parametrize(
+    ("room", "quotes", "held"),
+    [("den", True, False), ("cellar", True, False), ("dent", True, True), ("dent", False, False)],
+)
+async def test_the_dialect_decides_and_every_message_may_be_quoted(room: str, quotes: bool, held: bool) -> None:
+    runtime = ScriptedRuntime([dim(room)], dialect=replace(QUOTING, quotes=quotes))
+    dialog = Dialog((Message("system", "You live in the cellar."), Message("user", "dim the lights in the den")))
+    async for _ in run_turn(dialog, runtime, BOX, max_steps=1):
+        pass
+    assert (runtime.stats.refused_tokens > 0) is held
+
+
+async def test_what_a_tool_said_may_be_quoted_in_the_next_step() -> None:
+    refusals = []
+    for second in ("garden shed", "garden path"):
+        runtime = ScriptedRuntime([dim("den"), dim(second)], dialect=QUOTING)
+        async for _ in run_turn(Dialog((Message("user", "dim the den"),)), runtime, BOX, max_steps=2):
+            pass
+        refusals.append(runtime.stats.refused_tokens > 0)
+    assert refusals == [False, True]
+
+
+async def test_the_embedded_model_names_nothing_that_was_not_said() -> None:
+    nano = LlamaRuntime.open(bundled_model(), threads=1)
+    assert nano.dialect.quotes
+    named = []
+    for word in "kwijibo snerfle den memes Ångström xyzzy qwertz".split():
+        question = f"dim the lights in the {word}"
+        async for event in run_turn(Dialog((Message("user", question),)), nano, BOX, max_steps=1):
+            if isinstance(event, ToolEnd):
+                named.append((question, event.result.call.arguments["room"]))
+    assert len(named) > 3
+    assert all(room.lower() in question.lower() for question, room in named)
+    nano.close()
