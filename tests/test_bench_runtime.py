@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import gguf
 import pytest
@@ -12,6 +13,7 @@ from typer.testing import CliRunner
 from llamachat.doors import bench_llama_cpp, bench_load, bench_peers, bench_runtime, bench_start
 from llamachat.model import ModelConfig, RopeScaling
 from llamachat.paths import bundled_model
+from llamachat.runtime import LlamaRuntime
 
 TINY = ModelConfig(64, 2, 4, 2, 96, 2200, 64, rope_scaling=RopeScaling(8.0, original_context=16))
 
@@ -51,6 +53,20 @@ def test_llama_cpps_file_has_our_weights(tmp_path: Path) -> None:
             theirs = torch.tensor(stored[f"{name}.weight"])
             assert (theirs - ours.weight).norm() / ours.weight.norm() < error
         assert stored["rope_freqs.weight"].max() == pytest.approx(8.0)
+
+
+def test_no_prompt_that_is_new_was_read_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    cached, timed = [], bench_runtime.time_ours
+
+    async def watched(runtime: LlamaRuntime, *arguments: Any) -> bench_runtime.Timing:
+        timing = await timed(runtime, *arguments)
+        cached.append(runtime.stats.cached_tokens)
+        return timing
+
+    monkeypatch.setattr(bench_runtime, "time_ours", watched)
+    options = ["--shape", "tiny", "--device", "cpu", "--dtype", "float32", "--peer", "none", "--rounds", "3"]
+    assert CliRunner().invoke(app, ["prefill", *options, "--context", "32"]).exit_code == 0
+    assert cached == [0] * 4  # the first one warms up
 
 
 @pytest.mark.parametrize(

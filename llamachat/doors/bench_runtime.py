@@ -42,6 +42,8 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object in place of 
 
 BUFFER, SMALL = 4 * 2**30, 2**28  # bytes that are read to find the bandwidth: far beyond the caches of GPU and CPU
 
+WARM_UP = 1999  # the seed of a prompt that no round has, or it would be measured from the cache
+
 
 @dataclass(frozen=True, slots=True)
 class Timing:
@@ -277,10 +279,10 @@ def measure(setup: Setup, what: str, *sizes: int) -> tuple[list[Row], str]:
         ours = runtime_of(model, setup.threads)
         if setup.tune:
             ours.tune()
-        asyncio.run(time_ours(ours, prompt(sizes[0], 0), 4))
+        asyncio.run(time_ours(ours, prompt(sizes[0], WARM_UP), 4))
         rows = [] if theirs else [Row("peak memory, ours alone", peak_memory(model) / 2**20, "MiB")]
         if theirs:
-            theirs.time(prompt(sizes[0], 0), 4)
+            theirs.time(prompt(sizes[0], WARM_UP), 4)
         rows += getattr(Bench(ours, theirs, setup.rounds, setup.peer == "llama.cpp"), what)(*sizes)
         with using_threads(setup.threads):  # as both engines had
             rows += memory(model.norm.weight.device, size, rows)
