@@ -5,6 +5,7 @@ import pytest
 
 from llamachat.protocol import CODE_INTERPRETER
 from llamachat.tools.schemas import problems
+from llamachat.training import phrases
 from llamachat.training.data import MIXTURE, draw_sample
 from llamachat.training.draw import Draw
 from llamachat.training.gen_again import same_thing, undone
@@ -18,7 +19,7 @@ from llamachat.training.schema import Offered, offer_function
 from llamachat.training.strict import StrictDraw
 from llamachat.training.terse import terse
 from llamachat.training.values import draw_value, known
-from llamachat.training.wear import worn
+from llamachat.training.wear import otherwise, worn
 
 FAMILIES = sorted(MIXTURE)
 
@@ -201,6 +202,15 @@ def test_strange_words_leave_the_values_and_what_tells_them_apart() -> None:
     assert {worn(Draw(i, "train"), "{place}") for i in range(20)} == {"{place}"}
     few = {worn(Draw(i, "train"), "Weather {place}") for i in range(200)}
     assert all(text == text.strip() and len(text.split()) == 2 and "{place}" in text for text in few)
+
+
+def test_other_words_stand_for_those_that_have_them_and_leave_the_rest() -> None:
+    said = {otherwise(Draw(i, "train"), "Delete an old film from {film}, please. Film-maker") for i in range(200)}
+    form = r"(Delete|Erase|Wipe|Discard) an (old|ancient|aged) (film|movie|motion picture) from {film}, .*\. Film-maker"
+    assert len(said) > 40
+    assert all(re.fullmatch(form, text) for text in said)
+    words = phrases.mapping("synonyms")
+    assert all(key == key.lower() and key not in others.split("|") for key, others in words.items())
 
 
 def test_strange_words_are_only_said_where_one_function_could_be_meant_and_in_no_task_of_a_split() -> None:

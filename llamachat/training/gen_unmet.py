@@ -2,13 +2,23 @@
 
 from llamachat.training import phrases
 from llamachat.training.draw import Draw
-from llamachat.training.offering import STRANGE, draw_intent, how_many, new, offered_with, request, rival, task_of
+from llamachat.training.offering import (
+    OTHERWISE,
+    STRANGE,
+    draw_intent,
+    how_many,
+    new,
+    offered_with,
+    request,
+    rival,
+    task_of,
+)
 from llamachat.training.persona import Answer
 from llamachat.training.replies import NO_FUNCTION
 from llamachat.training.schema import Offered, offer_function
 from llamachat.training.task import Task, Turn
 from llamachat.training.values import atom
-from llamachat.training.wear import worn
+from llamachat.training.wear import otherwise, worn
 from llamachat.training.words import stems
 
 _CHORES = (
@@ -43,6 +53,7 @@ def chore(draw: Draw, offer: list[Offered]) -> str:
     doing = stems(ask)
     if any(doing & stems(o.intent.name + " " + o.intent.about) or _like(doing, o.intent.requests) for o in offer):
         return chore(draw, offer)
+    ask = otherwise(draw, ask) if draw.rough(OTHERWISE) else ask
     ask = worn(draw, ask) if draw.rough(STRANGE[len(offer) > 1]) else ask
     return ask[0].upper() + ask[1:]
 

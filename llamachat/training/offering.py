@@ -16,7 +16,7 @@ from llamachat.training.schema import Offered, offer_function
 from llamachat.training.task import Task, Turn
 from llamachat.training.terse import terse
 from llamachat.training.values import asked_value
-from llamachat.training.wear import worn
+from llamachat.training.wear import otherwise, worn
 from llamachat.training.words import Split, stems
 
 NAMES = frozenset((
@@ -24,6 +24,9 @@ NAMES = frozenset((
     "country", "host", "domain", "filename", "language",
 ))  # fmt: skip
 """Kinds of values that another value of the kind may stand in for."""
+
+OTHERWISE = 0.4
+"""How often a request is in words that stand for others, whatever is wanted."""
 
 STRANGE = (0.5, 0.2)
 """How often a request has strange words, under an offer of one function and of more. So must those that no function
@@ -85,6 +88,7 @@ def request(draw: Draw, offered: Offered, text: str = "", among: Sequence[Offere
     words now and then where ``among`` is the offer, and has no other function that could be meant by them."""
     text = text or (terse(draw, offered.intent) if draw.chance(0.1) else "")
     text = text or pointed(draw, draw.ask(offered.intent.requests), offered.intent.slots)
+    text = otherwise(draw, text) if draw.rough(OTHERWISE) else text
     if among and not any(akin(offered, other) for other in among if other is not offered):
         text = worn(draw, text) if draw.rough(STRANGE[len(among) > 1]) else text
     values, shown = {}, {}
