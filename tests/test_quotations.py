@@ -20,7 +20,9 @@ from llamachat.runtime import LlamaRuntime
 from llamachat.testing import ScriptedRuntime
 from llamachat.tools import Tool, Toolbox, ToolOutput
 
-SAID = 'Please mute the memes channel at 6:30,\nthen write to mo@larch.example about "Café Ostrava" in Zürich'
+SAID = (
+    'Who comes? Please mute the memes channel at 6:30,\nthen write to mo@larch.example about "Café Ostrava" in Zürich'
+)
 SCHEMA = {
     "type": "object",
     "properties": {
@@ -49,7 +51,7 @@ def refused(said: str | None, key: str, written: str) -> str | None:
     [
         "memes",
         "Memes",
-        "please mute",
+        "Please mute",
         "mo",
         "larch.example",
         "mo@larch.example",
@@ -58,6 +60,7 @@ def refused(said: str | None, key: str, written: str) -> str | None:
         "6:30",
         "06:30",
         "#x",
+        "6:30,",
     ],
 )
 def test_what_was_said_may_be_quoted(value: str) -> None:
@@ -68,6 +71,7 @@ def test_what_was_said_may_be_quoted(value: str) -> None:
     ("written", "so_far"),
     [
         ('"fmes"', '"'),
+        ('"zürich"', '"'),
         ('"mememes"', '"meme'),
         ('"meme"', '"meme'),  # half a word
         ('"emes"', '"e'),

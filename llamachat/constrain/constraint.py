@@ -4,6 +4,7 @@ A constraint only ever forbids. What the parser reads as a call of an offered to
 bit, but for: a key given twice, keys of a call that mean nothing, a comma too many, text behind a call, a call left
 open, arguments as a JSON string, broken UTF-8, space beyond ASCII between tokens, integers whose fraction is undone by
 their exponent, and numbers of an enum with an exponent.
+Where strings must be quoted, those that are not and needless escapes in them, too.
 """
 
 from bisect import bisect_left
@@ -18,7 +19,7 @@ from llamachat.constrain.heads import judge_head
 from llamachat.constrain.keywords import CallList, KeywordCall
 from llamachat.constrain.quotations import Said
 from llamachat.constrain.scalars import InText, plain
-from llamachat.constrain.stacks import FLOOR, SPACE, Stacks, TooAmbiguous, feed, may_end, utf8
+from llamachat.constrain.stacks import FLOOR, SPACE, Stacks, TooAmbiguous, cut, feed, may_end, utf8
 from llamachat.offer import Offer
 from llamachat.tokenizer import Tokenizer
 
@@ -49,12 +50,15 @@ class Grammar:
         self.tokenizer = tokenizer
         names = (*offer.builtin, *((CODE_INTERPRETER,) if offer.code else ()))
         self.offered = Offered(frozenset(f.name for f in offer.functions), frozenset(offer.builtin), offer.code)
-        quotable = None if said is None else Said(said.encode())
+        quotable = None if said is None else Said(said, self._pieces)
         functions = tuple(function_target(f.name, f.parameters, quotable) for f in offer.functions)
         targets = (*functions, *(builtin_target(name) for name in names if name not in self.offered.tools))
         listed, dotted = KeywordCall(targets), KeywordCall(targets, dotted=True)
         notations = (json_calls(targets), (TagCall(targets),), (CallList(listed),), (dotted,))
         self.start: Stacks = tuple((Calls(notation), FLOOR) for notation in notations)
+
+    def _pieces(self, text: str) -> list[bytes]:
+        return [self.tokenizer.token_bytes(i) for i in self.tokenizer.encode(text)]
 
     def constraint(self) -> "CallConstraint":
         """A constraint for one generation."""
@@ -126,7 +130,8 @@ class CallConstraint:
             yield from (at for at in range(low, high) if self._read(state, texts[at][depth:]))
             return
         while low < high and len(texts[low]) == depth:
-            yield low
+            if _cut(state):
+                yield low
             low += 1
         while low < high:
             byte = texts[low][depth]
@@ -156,7 +161,8 @@ class CallConstraint:
 
     def _after(self, token_id: int) -> _State | None:
         if token_id not in self._next:
-            self._next[token_id] = self._read(self._state, self._grammar.tokenizer.token_bytes(token_id))
+            read = self._read(self._state, self._grammar.tokenizer.token_bytes(token_id))
+            self._next[token_id] = read and _cut(read)
         return self._next[token_id]
 
     def _read(self, state: _State, text: bytes) -> _State | None:
@@ -193,3 +199,11 @@ class CallConstraint:
             if not stacks:
                 return None
         return _State("call", state.tagged, stacks=stacks, pending=pending)
+
+
+def _cut(state: _State) -> _State | None:
+    """The state where an id ends; None if none may end there."""
+    if state.mode != "call":
+        return state
+    stacks = cut(state.stacks)
+    return replace(state, stacks=stacks) if stacks else None

@@ -1,58 +1,58 @@
-"""Strings that must be quoted from what was said, byte by byte. Knows the text, and no schema.
+"""Strings that must be quoted from what was said, byte by byte. Knows the text and how it is cut into ids; no schema.
 
-A small model copies what it has to name, and at a word that it has not seen it may slip ("fmes" for "memes"). One that
-learned to do nothing but copy can be held to it: a quotation begins where a word begins and ends where one ends. Its
-first letter may change its case. What begins with no letter (a time, an address, a sign) is free.
+A small model copies what it has to name, and may slip at a word that it has not seen ("fmes" for "memes"). One that has
+learned to do nothing but copy can be held to it: a quotation begins where a word begins, ends where one ends, and is
+cut into ids as the tokenizer cuts it. Its first letter may become a capital. What begins with no letter (a time, an
+address, a sign) is free.
 """
 
-from dataclasses import dataclass, field
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
 
 from llamachat.constrain.scalars import InText
 from llamachat.constrain.stacks import QUOTES, SPACE, Frame, Shape, Stack, Stacks
 
+LONGEST = 200  # characters of a quotation
 _BACKSLASH = 0x5C
 _ESCAPED = frozenset({*range(0x20), 0x22, 0x27, _BACKSLASH})
 """Bytes that a string may have to escape."""
+_WORD = re.compile(r"[^\W_]+")
+Pieces = Callable[[str], list[bytes]]
+"""The bytes of the ids that a text is cut into."""
 
 
-@dataclass(frozen=True, eq=False)
+class Run:
+    """What may be quoted from one word on. Lengths are in bytes."""
+
+    def __init__(self, text: str, pieces: Pieces) -> None:
+        self.bytes = text.encode()
+        self._text, self._pieces = text, pieces
+
+    @cached_property
+    def torn(self) -> frozenset[int]:
+        """Lengths that would tear a word."""
+        inside = (at for word in _WORD.finditer(self._text) for at in range(word.start() + 1, word.end()))
+        return frozenset(len(self._text[:at].encode()) for at in inside)
+
+    @cached_property
+    def cuts(self) -> frozenset[int]:
+        """Lengths at which an id ends."""
+        return frozenset(accumulate(map(len, self._pieces(self._text))))
+
+
 class Said:
-    """The text that may be quoted, as bytes, and where its words begin."""
+    """The text that may be quoted: a run from each of its words, by its first byte; in lower case also as a capital."""
 
-    text: bytes
-    starts: dict[int, tuple[int, ...]] = field(init=False)
-    """Behind the first byte of each word, by that byte in lower case."""
-
-    def __post_init__(self) -> None:
-        found: dict[int, list[int]] = {}
-        for at, byte in enumerate(self.text):
-            if _in_word(byte) and (at == 0 or not _in_word(self.text[at - 1])):
-                found.setdefault(_lower(byte), []).append(at + 1)
-        object.__setattr__(self, "starts", {byte: tuple(places) for byte, places in found.items()})
-
-    def after(self, byte: int, places: tuple[int, ...]) -> tuple[int, ...]:
-        """Those of ``places`` where ``byte`` comes next, one further."""
-        return tuple(at + 1 for at in places if at < len(self.text) and self.text[at] == byte)
-
-    def may_end(self, places: tuple[int, ...]) -> bool:
-        """Whether a word ends at one of ``places``."""
-        return any(at == len(self.text) or not _in_word(self.text[at]) for at in places)
-
-    def must_escape(self, places: tuple[int, ...]) -> bool:
-        """Whether what comes next at one of ``places`` can't stand in a string as it is."""
-        return any(at < len(self.text) and self.text[at] in _ESCAPED for at in places)
-
-
-def _lower(byte: int) -> int:
-    return byte | 0x20 if 0x41 <= byte <= 0x5A else byte
-
-
-def _letter(byte: int) -> bool:
-    return byte >= 0x80 or 0x61 <= _lower(byte) <= 0x7A
-
-
-def _in_word(byte: int) -> bool:
-    return _letter(byte) or 0x30 <= byte <= 0x39
+    def __init__(self, text: str, pieces: Pieces) -> None:
+        self.runs: dict[int, list[Run]] = {}
+        starts = (word.start() for word in _WORD.finditer(text) if word[0][0].isalpha())
+        for run in dict.fromkeys(text[start : start + LONGEST] for start in starts):
+            for first in {run[0], run[0].upper()}:
+                found = Run(first + run[1:], pieces)
+                self.runs.setdefault(found.bytes[0], []).append(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,24 +75,29 @@ class _Opened(Frame):
     def step(self, byte: int, below: Stack) -> Stacks:
         if byte == self.quote or byte in SPACE:
             return ()
-        if not _letter(byte):
-            return InText(self.quote).step(byte, below)
-        places = self.said.starts.get(_lower(byte), ())
-        return ((_InQuotation(self.quote, self.said, places), below),) if places else ()
+        if runs := self.said.runs.get(byte):
+            return ((_InQuotation(self.quote, tuple(runs), 1), below),)
+        return () if byte >= 0x80 or chr(byte).isalpha() else InText(self.quote).step(byte, below)
 
 
 @dataclass(frozen=True, slots=True)
 class _InQuotation(Frame):
-    """Inside a quotation that has come to ``places`` of the text; behind an escape it is free."""
+    """Inside a quotation whose first ``length`` bytes are those of all ``runs``; behind an escape it is free."""
 
     quote: int
-    said: Said
-    places: tuple[int, ...]
+    runs: tuple[Run, ...]
+    length: int
 
     def step(self, byte: int, below: Stack) -> Stacks:
         if byte == self.quote:
-            return (below,) if self.said.may_end(self.places) else ()
+            return (below,) if any(self.length not in run.torn for run in self.runs) else ()
+        ahead = [run for run in self.runs if self.length < len(run.bytes)]
         if byte == _BACKSLASH:
-            return InText(self.quote).step(byte, below) if self.said.must_escape(self.places) else ()
-        places = self.said.after(byte, self.places)
-        return ((_InQuotation(self.quote, self.said, places), below),) if places else ()
+            escaped = any(run.bytes[self.length] in _ESCAPED for run in ahead)
+            return InText(self.quote).step(byte, below) if escaped else ()
+        runs = tuple(run for run in ahead if run.bytes[self.length] == byte)
+        return ((_InQuotation(self.quote, runs, self.length + 1), below),) if runs else ()
+
+    def cut(self) -> "_InQuotation | None":
+        runs = tuple(run for run in self.runs if self.length in run.cuts)
+        return _InQuotation(self.quote, runs, self.length) if runs else None

@@ -27,6 +27,10 @@ class Frame(Protocol):
     def step(self, byte: int, below: Stack) -> Stacks:
         """The stacks after ``byte``; none if it can't come here."""
 
+    def cut(self) -> "Frame | None":
+        """What it is where an id ends; None if none may end here."""
+        return self
+
 
 class Shape(Protocol):
     """Something that may be read."""
@@ -58,6 +62,11 @@ def feed(stacks: Stacks, byte: int) -> Stacks:
     if len(found) > MAX_STACKS:
         raise TooAmbiguous
     return tuple(found)
+
+
+def cut(stacks: Stacks) -> Stacks:
+    """Those readings in which an id may end here."""
+    return tuple((frame, below) for top, below in stacks if (frame := top.cut()) is not None)
 
 
 def may_end(stacks: Stacks) -> bool:
