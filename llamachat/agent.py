@@ -159,7 +159,7 @@ async def run_turn(  # noqa: PLR0913 what a turn depends on, nearly all by name
         turn.steps += 1
         wire = open_dialog(turn.dialog, offer, runtime.dialect, today)
         prompt = encode_dialog(runtime.tokenizer, wire, runtime.dialect).ids
-        grammar = Grammar(runtime.tokenizer, offer, turn.dialog.said if runtime.dialect.quotes else None)
+        grammar = Grammar(runtime.tokenizer, offer, turn.dialog.said if held and runtime.dialect.quotes else None)
         constraint = grammar.constraint() if held else None
         async with aclosing(
             _speak(turn, runtime, prompt, grammar.offered, sampling or runtime.sampling, halt, constraint)

@@ -13,8 +13,8 @@ from llamachat.products import product_dtype
 
 
 def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
-    """``matrices`` (N, rows, columns), each with its singular vectors and all singular values near 1,
-    in ``product_dtype``.
+    """``matrices`` (N, rows, columns), each with its singular vectors and all singular values near 1; in
+    ``product_dtype``.
 
     The quintic 3.4445 x - 4.7750 x^3 + 2.0315 x^5 drives values in (0, 1] into about [0.7, 1.2] in five steps.
     """
