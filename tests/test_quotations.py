@@ -18,10 +18,12 @@ from llamachat.paths import bundled_model
 from llamachat.protocol import Dialect
 from llamachat.runtime import LlamaRuntime
 from llamachat.testing import ScriptedRuntime
+from llamachat.tokenizer import Tokenizer
 from llamachat.tools import Tool, Toolbox, ToolOutput
 
 SAID = (
-    'Who comes? Please mute the memes channel at 6:30,\nthen write to mo@larch.example about "Café Ostrava" in Zürich'
+    "#7, who comes? Please mute the memes channel at 6:30,\nthen write to mo@larch.example "
+    'about "Café Ostrava" in Zürich, rector'
 )
 SCHEMA = {
     "type": "object",
@@ -59,7 +61,7 @@ def refused(said: str | None, key: str, written: str) -> str | None:
         "Café Ostrava",
         "6:30",
         "06:30",
-        "#x",
+        "#7",
         "6:30,",
     ],
 )
@@ -71,6 +73,8 @@ def test_what_was_said_may_be_quoted(value: str) -> None:
     ("written", "so_far"),
     [
         ('"fmes"', '"'),
+        ('"_memes"', '"'),
+        ('"%"', '"'),
         ('"zürich"', '"'),
         ('"mememes"', '"meme'),
         ('"meme"', '"meme'),  # half a word
@@ -96,6 +100,29 @@ def test_what_must_be_escaped_may_be() -> None:
 @pytest.mark.parametrize(("key", "value"), [("unit", "kelvin"), ("day", "unsaid"), ("short", "unsaid")])
 def test_what_a_schema_forms_is_not_quoted(key: str, value: str) -> None:
     assert refused(SAID, key, json.dumps(value)) is None
+
+
+def test_a_quotation_is_cut_into_ids_as_at_the_beginning_of_a_text_or_behind_a_space() -> None:
+    tokenizer = Tokenizer.from_file(bundled_model() / "tokenizer.model")
+    alone, inside = (tokenizer.encode(text) for text in ("rector", " rector"))
+    inside = [tokenizer.id_of(tokenizer.token_bytes(inside[0]).lstrip()), *inside[1:]]
+    assert alone != inside
+    held = Grammar(tokenizer, Offer(functions=(FunctionSpec("f", "", SCHEMA),)), "the rector was at once for it")
+    beginning = tokenizer.encode('{"name": "f", "parameters": {"any": "')
+    for ids, good in (
+        (alone, True),
+        (inside, True),
+        (tokenizer.encode("was at"), True),
+        ([*tokenizer.encode("o"), *tokenizer.encode("nce")], False),
+        (list(map(tokenizer.id_of, (b"f", b"o", b"r"))), False),
+    ):
+        constraint = held.constraint()
+        constraint.accept(tokenizer.special["<|python_tag|>"])
+        allowed = []
+        for token_id in (*beginning, *ids):
+            allowed.append(constraint.allows(token_id))
+            constraint.accept(token_id)
+        assert all(allowed) is good, ids
 
 
 @given(st.text(st.sampled_from("abAB1 .,-é'"), max_size=40), st.data())

@@ -1,9 +1,9 @@
 """Strings that must be quoted from what was said, byte by byte. Knows the text and how it is cut into ids; no schema.
 
 A small model copies what it has to name, and may slip at a word that it has not seen ("fmes" for "memes"). One that has
-learned to do nothing but copy can be held to it: a quotation begins where a word begins, ends where one ends, and is
-cut into ids as the tokenizer cuts it. Its first letter may become a capital. What begins with no letter (a time, an
-address, a sign) is free.
+learned to do nothing but copy can be held to it: a quotation begins with a word or a sign, tears no word, and is cut
+into ids as the tokenizer cuts it, at the beginning of a text or behind a space. Its first letter may become a capital.
+What begins with a digit is free: "8:15 a.m." may be 08:15.
 """
 
 import re
@@ -16,10 +16,11 @@ from llamachat.constrain.scalars import InText
 from llamachat.constrain.stacks import QUOTES, SPACE, Frame, Shape, Stack, Stacks
 
 LONGEST = 200  # characters of a quotation
-_BACKSLASH = 0x5C
+_BACKSLASH, _DIGITS = 0x5C, b"0123456789"
 _ESCAPED = frozenset({*range(0x20), 0x22, 0x27, _BACKSLASH})
 """Bytes that a string may have to escape."""
 _WORD = re.compile(r"[^\W_]+")
+_START = re.compile(rf"{_WORD.pattern}|[^\w\s]|_")
 Pieces = Callable[[str], list[bytes]]
 """The bytes of the ids that a text is cut into."""
 
@@ -39,16 +40,19 @@ class Run:
 
     @cached_property
     def cuts(self) -> frozenset[int]:
-        """Lengths at which an id ends."""
-        return frozenset(accumulate(map(len, self._pieces(self._text))))
+        """Lengths at which an id may end. " rector" and "rector" are two ids each that differ, and a model that copies
+        goes on as either did."""
+        inside, alone = (accumulate(map(len, self._pieces(before + self._text))) for before in (" ", ""))
+        return frozenset((*alone, *(length - 1 for length in inside)))
 
 
 class Said:
-    """The text that may be quoted: a run from each of its words, by its first byte; in lower case also as a capital."""
+    """The text that may be quoted: a run from each of its words and signs, by its first byte; from a word in lower case
+    another one with a capital."""
 
     def __init__(self, text: str, pieces: Pieces) -> None:
         self.runs: dict[int, list[Run]] = {}
-        starts = (word.start() for word in _WORD.finditer(text) if word[0][0].isalpha())
+        starts = (found.start() for found in _START.finditer(text) if not found[0][0].isdigit())
         for run in dict.fromkeys(text[start : start + LONGEST] for start in starts):
             for first in {run[0], run[0].upper()}:
                 found = Run(first + run[1:], pieces)
@@ -77,7 +81,7 @@ class _Opened(Frame):
             return ()
         if runs := self.said.runs.get(byte):
             return ((_InQuotation(self.quote, tuple(runs), 1), below),)
-        return () if byte >= 0x80 or chr(byte).isalpha() else InText(self.quote).step(byte, below)
+        return InText(self.quote).step(byte, below) if byte in _DIGITS else ()
 
 
 @dataclass(frozen=True, slots=True)
