@@ -1,4 +1,4 @@
-"""Calls whose strings are quoted: what was said passes, word by word; anything else is refused where it leaves."""
+"""Calls that must quote: what was said passes, word by word; anything else is refused where it leaves."""
 
 import json
 import re
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_constrained import TOKENIZER, drive, tagged
+from test_constrained import TAG, TOKENIZER, drive, tagged
 
 from llamachat.agent import run_turn
 from llamachat.constrain import Grammar
@@ -33,6 +33,8 @@ SCHEMA = {
         "unit": {"enum": ["celsius", "kelvin"]},
         "day": {"type": "string", "format": "date"},
         "short": {"type": "string", "maxLength": 9},
+        "whole": {"type": "integer"},
+        "number": {"type": "number"},
     },
 }
 
@@ -100,6 +102,45 @@ def test_what_must_be_escaped_may_be() -> None:
 @pytest.mark.parametrize(("key", "value"), [("unit", "kelvin"), ("day", "unsaid"), ("short", "unsaid")])
 def test_what_a_schema_forms_is_not_quoted(key: str, value: str) -> None:
     assert refused(SAID, key, json.dumps(value)) is None
+
+
+NUMBERS = "Twelve guests, 1,250.50 euros each, 3 rooms (no. 0417), 20 % off and minus 8"
+
+
+@pytest.mark.parametrize("written", ["12", "1250.50", "1250.5", "3", "20", "417", "-8"])
+def test_a_number_is_one_that_was_said(written: str) -> None:
+    assert refused(NUMBERS, "number", written) is None
+    assert (refused(NUMBERS, "whole", written) is None) is ("." not in written)
+
+
+@pytest.mark.parametrize(("written", "so_far"), [("7", ""), ("13", "1"), ("1250.7", "1250."), ("30", "3"), ("4", "4")])
+def test_no_other_number_may_be_said(written: str, so_far: str) -> None:
+    assert refused(NUMBERS, "number", written) == so_far
+    assert refused(None, "number", written) is None
+
+
+def test_an_optional_number_is_left_out_where_none_was_said() -> None:
+    assert refused("Book a table", "whole", "4") == ""
+    assert refused("Book a table", "whole", "null") is None
+    assert refused("Book a table for 2.5", "whole", "2") == ""
+    assert refused("Book a table for two", "whole", "2") is None
+
+
+@pytest.mark.parametrize(
+    ("said", "beside", "begins"),
+    [
+        ("Book a table", (), False),
+        ("Book a table for two", (), True),
+        ("Book a table", (FunctionSpec("f", "", SCHEMA),), True),
+    ],
+)
+def test_no_call_begins_where_all_require_a_number_and_none_was_said(
+    said: str, beside: tuple[FunctionSpec, ...], begins: bool
+) -> None:
+    needs = {"type": "object", "properties": {"guests": {"type": "integer"}}, "required": ["guests"]}
+    offer = Offer(functions=(FunctionSpec("book", "", needs), *beside))
+    assert Grammar(TOKENIZER, offer, said).constraint().allows(TAG) is begins
+    assert Grammar(TOKENIZER, offer).constraint().allows(TAG)
 
 
 def test_a_quotation_is_cut_into_ids_as_at_the_beginning_of_a_text_or_behind_a_space() -> None:

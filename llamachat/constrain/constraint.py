@@ -43,8 +43,11 @@ FREE = _State("free")
 
 
 class Grammar:
-    """The calls of an offer in the words of a tokenizer; ``said`` is what strings of functions are quoted from, if they
-    have to be. One serves any number of generations."""
+    """The calls of an offer in the words of a tokenizer. One serves any number of generations.
+
+    ``said``: what strings and numbers of functions are quoted from, if they have to be. Where that is all that could be
+    called, and each function requires a number while none was said, no call begins.
+    """
 
     def __init__(self, tokenizer: Tokenizer, offer: Offer, said: str | None = None) -> None:
         self.tokenizer = tokenizer
@@ -53,6 +56,8 @@ class Grammar:
         quotable = None if said is None else Said(said, self._pieces)
         functions = tuple(function_target(f.name, f.parameters, quotable) for f in offer.functions)
         targets = (*functions, *(builtin_target(name) for name in names if name not in self.offered.tools))
+        targets = targets if names or any(target.sayable for target in functions) else ()
+        self.callable = self.offered if targets else Offered()
         listed, dotted = KeywordCall(targets), KeywordCall(targets, dotted=True)
         notations = (json_calls(targets), (TagCall(targets),), (CallList(listed),), (dotted,))
         self.start: Stacks = tuple((Calls(notation), FLOOR) for notation in notations)
@@ -84,7 +89,7 @@ class CallConstraint:
     def allows(self, token_id: int) -> bool:
         """Whether ``token_id`` may come next."""
         tokenizer = self._grammar.tokenizer
-        if token_id == tokenizer.python_tag_id and not self._grammar.offered:
+        if token_id == tokenizer.python_tag_id and not self._grammar.callable:
             return False
         if self._state is FREE or self._in_header:
             return True
@@ -171,7 +176,7 @@ class CallConstraint:
             if state.mode != "head":
                 return self._held(state, text[at:])
             head = state.head + text[at : at + 1]
-            verdict = judge_head(head, self._grammar.offered, tagged=state.tagged)
+            verdict = judge_head(head, self._grammar.callable, tagged=state.tagged)
             if verdict == "refuse":
                 return None
             if verdict == "call":  # in a notation that is not held, it is free

@@ -26,6 +26,8 @@ class Target:
     name: str
     kinds: tuple[ObjectKind, ...]
     builtin: bool = False
+    sayable: bool = True
+    """Whether nothing that it requires must be quoted and was not said."""
 
     @property
     def objects(self) -> Shapes:
@@ -56,20 +58,20 @@ def function_target(name: str, parameters: Mapping[str, Any], said: Said | None 
     """A function; like the toolbox, it takes no arguments but those that its schema names, if it names some. ``said``:
     what its strings are quoted from, if they are."""
     closed = {"additionalProperties": False, **parameters} if "properties" in parameters else dict(parameters)
-    return Target(name, _kinds(closed, said))
+    schemas = Schemas(closed, said=said)
+    return Target(name, _kinds(schemas), sayable=not any(map(schemas.unsaid, schemas.required)))
 
 
 def builtin_target(name: str) -> Target:
     """A built-in or the code interpreter, written as a function is."""
     key = "code" if name == CODE_INTERPRETER else "query"
     takes = {"type": "object", "properties": {key: {"type": "string"}}, "required": [key]}
-    kinds = _kinds(takes)
+    kinds = _kinds(Schemas(takes))
     return Target(name, kinds, True) if name == CODE_INTERPRETER else Target(name, (*kinds, _OneString()), True)
 
 
-def _kinds(schema: Mapping[str, Any], said: Said | None = None) -> tuple[ObjectKind, ...]:
-    shapes = Schemas(schema, said=said).shapes(schema)
-    return tuple(shape.kind for shape in shapes if isinstance(shape, Object))
+def _kinds(schemas: Schemas) -> tuple[ObjectKind, ...]:
+    return tuple(shape.kind for shape in schemas.shapes(schemas.root) if isinstance(shape, Object))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,13 @@
-"""Strings that must be quoted from what was said, byte by byte. Knows the text and how it is cut into ids; no schema.
+"""Strings and numbers that must be quoted from what was said. Knows the text and how it is cut into ids; no schema.
 
 A small model copies what it has to name, and may slip at a word that it has not seen ("fmes" for "memes"). One that has
 learned to do nothing but copy can be held to it: a quotation begins with a word or a sign, tears no word, and is cut
 into ids as the tokenizer cuts it, at the beginning of a text or behind a space. Its first letter may become a capital.
-What begins with a digit is free: "8:15 a.m." may be 08:15.
+What begins with a digit is free: "8:15 a.m." may be 08:15. A number is one that was said, in digits or as a word.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
@@ -21,6 +21,14 @@ _ESCAPED = frozenset({*range(0x20), 0x22, 0x27, _BACKSLASH})
 """Bytes that a string may have to escape."""
 _WORD = re.compile(r"[^\W_]+")
 _START = re.compile(rf"{_WORD.pattern}|[^\w\s]|_")
+_NUMBER = re.compile(r"(?<![\w.])\d+(?:,\d{3})*(?:\.\d+)?")
+_ONES = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen"
+)
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety hundred"
+_NUMERALS = {word: str(number) for number, word in enumerate(f"{_ONES} eighteen nineteen".split())}
+_NUMERALS |= {word: str(10 * number) for number, word in enumerate(_TENS.split(), 2)}
+_NUMERALS |= {"once": "1", "twice": "2", "both": "2", "pair": "2", "couple": "2", "dozen": "12", "half": "0.5"}
 Pieces = Callable[[str], list[bytes]]
 """The bytes of the ids that a text is cut into."""
 
@@ -57,6 +65,21 @@ class Said:
             for first in {run[0], run[0].upper()}:
                 found = Run(first + run[1:], pieces)
                 self.runs.setdefault(found.bytes[0], []).append(found)
+        digits = {found[0].replace(",", "") for found in _NUMBER.finditer(text)}
+        words = {_NUMERALS[word[0].lower()] for word in _WORD.finditer(text) if word[0].lower() in _NUMERALS}
+        self.numbers = frozenset(form for number in digits | words for form in _forms(number))
+        """As they may be written."""
+
+    def those(self, *, integer: bool) -> frozenset[bytes]:
+        """The numbers, or the whole ones."""
+        return frozenset(number for number in self.numbers if b"." not in number) if integer else self.numbers
+
+
+def _forms(number: str) -> Iterator[bytes]:
+    """9.20 and 9.2 for 09.20, and their negatives."""
+    whole, dot, fraction = number.partition(".")
+    for form in {f"{int(whole)}{dot}{fraction}", f"{int(whole)}{dot}{fraction.rstrip('0')}".rstrip(".")}:
+        yield from (form.encode(), f"-{form}".encode())
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ class Schemas:
     """Shapes of the parts of one schema. The same part gives the same shapes, so that equal readings are one.
 
     ``mended``: null for an optional key counts as not given, as the toolbox has it (``tools.schemas.coerce``).
-    ``said``: strings are quoted from it, unless the schema says something of their form.
+    ``said``: strings are quoted from it, unless the schema says something of their form, and numbers, if it has some.
     """
 
     root: Mapping[str, Any]
@@ -40,6 +40,12 @@ class Schemas:
         if self._strict is None:
             self._strict = Schemas(self.root, mended=False, said=self.said) if self.mended else self
         return self._strict
+
+    @property
+    def required(self) -> list[Any]:
+        """The schemas of what an object must have."""
+        known = self.root.get("properties", {})
+        return [known[key] for key in self.root.get("required", ()) if key in known]
 
     def shapes(self, schema: Any) -> Shapes:
         """What fits ``schema``: any of these."""
@@ -75,8 +81,8 @@ class Schemas:
             return (Array(_Items(self, schema)),)
         plain: dict[str, Shapes] = {
             "string": (self._text(schema),),
-            "number": (Number(),),
-            "integer": (Number(integer=True),),
+            "number": (self._number(integer=False),),
+            "integer": (self._number(integer=True),),
             "boolean": TRUE + FALSE,
             "null": NULL,
         }
@@ -85,6 +91,17 @@ class Schemas:
     def _text(self, schema: Mapping[str, Any]) -> Shape:
         formed = schema.keys() & {"maxLength", "pattern", "format"}
         return Text(_length(schema.get("maxLength"))) if self.said is None or formed else Quoted(self.said)
+
+    def _number(self, *, integer: bool) -> Shape:
+        return Number(integer, (self.said.those(integer=integer) or None) if self.said else None)
+
+    def unsaid(self, schema: Any) -> bool:
+        """Whether ``schema`` wants a number that must be quoted, and none was said."""
+        schema = self._resolved(schema)
+        kind = schema.get("type") if isinstance(schema, Mapping) and not schema.keys() & {"enum", "const"} else None
+        return (
+            self.said is not None and kind in ("integer", "number") and not self.said.those(integer=kind == "integer")
+        )
 
     def _values(self, values: list[Any]) -> Shapes:
         found = scalars(value for value in values if not isinstance(value, Mapping | list))
@@ -132,8 +149,9 @@ class _Fields(ObjectKind):
             other = "patternProperties" in self.schema or self.schema.get("additionalProperties", True)
             return [(self.schemas.strict.shapes(other), self)]
         shapes = self.schemas.shapes(self._known[key])
-        optional = self.schemas.mended and key not in self.schema.get("required", ())
-        return [(tuple(dict.fromkeys((*shapes, *NULL))) if optional else shapes, self)]
+        if not self.schemas.mended or key in self.schema.get("required", ()):
+            return [(shapes, self)]
+        return [(NULL if self.schemas.unsaid(self._known[key]) else tuple(dict.fromkeys((*shapes, *NULL))), self)]
 
     def complete(self, seen: frozenset[str]) -> bool:
         return all(key in seen for key in self.schema.get("required", ()))
