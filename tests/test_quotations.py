@@ -126,6 +126,19 @@ def test_an_optional_number_is_left_out_where_none_was_said() -> None:
     assert refused("Book a table for two", "whole", "2") is None
 
 
+def test_of_several_functions_one_that_requires_a_number_waits_for_it() -> None:
+    needs = {"type": "object", "properties": {"guests": {"type": "integer"}}, "required": ["guests"]}
+    functions = tuple(FunctionSpec(name, "", schema) for name, schema in (("book", needs), ("find", SCHEMA)))
+    for said, code, refused_at in (
+        ("Book a table", False, 10),
+        ("Book it for two", False, None),
+        ("Book it", True, None),
+    ):
+        held = Grammar(TOKENIZER, Offer(functions=functions, code=code), said)
+        assert drive(tagged(held), '{"name": "book"') == refused_at
+        assert drive(tagged(held), '{"name": "find"') is None
+
+
 @pytest.mark.parametrize(
     ("said", "beside", "begins"),
     [

@@ -45,8 +45,8 @@ FREE = _State("free")
 class Grammar:
     """The calls of an offer in the words of a tokenizer. One serves any number of generations.
 
-    ``said``: what strings and numbers of functions are quoted from, if they have to be. Where that is all that could be
-    called, and each function requires a number while none was said, no call begins.
+    ``said``: what strings and numbers of functions are quoted from, if they have to be. A function that requires a
+    number while none was said can't be called then, if only functions are there: a model that is held might search.
     """
 
     def __init__(self, tokenizer: Tokenizer, offer: Offer, said: str | None = None) -> None:
@@ -55,9 +55,9 @@ class Grammar:
         self.offered = Offered(frozenset(f.name for f in offer.functions), frozenset(offer.builtin), offer.code)
         quotable = None if said is None else Said(said, self._pieces)
         functions = tuple(function_target(f.name, f.parameters, quotable) for f in offer.functions)
+        functions = functions if names else tuple(target for target in functions if target.sayable)
+        self.callable = replace(self.offered, tools=frozenset(target.name for target in functions))
         targets = (*functions, *(builtin_target(name) for name in names if name not in self.offered.tools))
-        targets = targets if names or any(target.sayable for target in functions) else ()
-        self.callable = self.offered if targets else Offered()
         listed, dotted = KeywordCall(targets), KeywordCall(targets, dotted=True)
         notations = (json_calls(targets), (TagCall(targets),), (CallList(listed),), (dotted,))
         self.start: Stacks = tuple((Calls(notation), FLOOR) for notation in notations)
