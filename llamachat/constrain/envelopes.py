@@ -65,7 +65,8 @@ def function_target(name: str, parameters: Mapping[str, Any], said: Said | None 
 def builtin_target(name: str) -> Target:
     """A built-in or the code interpreter, written as a function is."""
     key = "code" if name == CODE_INTERPRETER else "query"
-    takes = {"type": "object", "properties": {key: {"type": "string"}}, "required": [key]}
+    takes = {"properties": {key: {"type": "string"}}, "required": [key], "additionalProperties": False}
+    takes = {"type": "object", **takes}  # closed: a model that meant another function filled the window with keys
     kinds = _kinds(Schemas(takes))
     return Target(name, kinds, True) if name == CODE_INTERPRETER else Target(name, (*kinds, _OneString()), True)
 
