@@ -10,7 +10,7 @@ FEW = 16  # rows for which bfloat16 is the faster, since its weights are read on
 def product_dtype(device: torch.device) -> torch.dtype:
     """bfloat16 on a GPU, and on a CPU for which oneDNN has products in it (AVX-512, AMX, some of ARM); else float32.
 
-    On a Zen 3 core (AVX2) torch multiplies 11 GFLOP/s in bfloat16 and 85 in float32.
+    On a Zen 3 core (AVX2) torch multiplies at most 11 GFLOP/s in bfloat16 and 85 in float32.
     """
     if device.type != "cpu":
         return torch.bfloat16

@@ -119,6 +119,12 @@ def test_no_other_number_may_be_said(written: str, so_far: str) -> None:
     assert refused(None, "number", written) is None
 
 
+def test_hostile_text_is_only_text() -> None:
+    assert refused(f"half a pair \ud800 {'9' * 5000} ٣ den", "any", '"den"') is None
+    assert refused(f"{'9' * 5000} ٣", "number", "99") == "99"
+    assert refused("٣", "whole", "3") == ""
+
+
 def test_an_optional_number_is_left_out_where_none_was_said() -> None:
     assert refused("Book a table", "whole", "4") == ""
     assert refused("Book a table", "whole", "null") is None

@@ -21,7 +21,7 @@ _ESCAPED = frozenset({*range(0x20), 0x22, 0x27, _BACKSLASH})
 """Bytes that a string may have to escape."""
 _WORD = re.compile(r"[^\W_]+")
 _START = re.compile(rf"{_WORD.pattern}|[^\w\s]|_")
-_NUMBER = re.compile(r"(?<![\w.])\d+(?:,\d{3})*(?:\.\d+)?")
+_NUMBER = re.compile(r"(?<![\w.])[0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?")
 _ONES = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen"
 )
@@ -48,8 +48,8 @@ class Run:
 
     @cached_property
     def cuts(self) -> frozenset[int]:
-        """Lengths at which an id may end. " rector" and "rector" are two ids each that differ, and a model that copies
-        goes on as either did."""
+        """Lengths at which an id may end: "rector" is one id, read as " re", "ctor" behind a space, and a model that
+        copies says either."""
         inside, alone = (accumulate(map(len, self._pieces(before + self._text))) for before in (" ", ""))
         return frozenset((*alone, *(length - 1 for length in inside)))
 
@@ -60,6 +60,7 @@ class Said:
 
     def __init__(self, text: str, pieces: Pieces) -> None:
         self.runs: dict[int, list[Run]] = {}
+        text = text.encode("utf-8", "replace").decode()  # half a surrogate pair is no text
         starts = (found.start() for found in _START.finditer(text) if not found[0][0].isdigit())
         for run in dict.fromkeys(text[start : start + LONGEST] for start in starts):
             for first in {run[0], run[0].upper()}:
@@ -78,7 +79,8 @@ class Said:
 def _forms(number: str) -> Iterator[bytes]:
     """9.20 and 9.2 for 09.20, and their negatives."""
     whole, dot, fraction = number.partition(".")
-    for form in {f"{int(whole)}{dot}{fraction}", f"{int(whole)}{dot}{fraction.rstrip('0')}".rstrip(".")}:
+    whole = whole.lstrip("0") or "0"
+    for form in {f"{whole}{dot}{fraction}", f"{whole}{dot}{fraction.rstrip('0')}".rstrip(".") if dot else whole}:
         yield from (form.encode(), f"-{form}".encode())
 
 
