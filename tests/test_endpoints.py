@@ -148,9 +148,10 @@ async def test_a_slow_server_and_a_dead_one(tmp_path: Path) -> None:
     with server(None) as (url, _):
         slow = await call(load(tmp_path, {"url": url}, timeout=0.05), city="Oslo")
     assert (slow.output, slow.ok) == ('{"error": "TimeoutError: no answer in 0.05 s"}', False)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    dead = await call(load(tmp_path, {"url": f"http://127.0.0.1:{port}"}), city="Oslo")
+    with socket.socket() as deaf:  # holds the port, which another test's server might get, and does not listen
+        deaf.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{deaf.getsockname()[1]}"
+        dead = await call(load(tmp_path, {"url": url}), city="Oslo")
     assert (dead.output, dead.ok) == ('{"error": "ConnectError: All connection attempts failed"}', False)
 
 

@@ -1,6 +1,7 @@
 """Search in the user's own folder: real files, a real index, and no sleeping: times of change are set."""
 
 import os
+import random
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,13 @@ def _no_database(file: Path) -> None:
     file.write_bytes(b"no database at all" * 500)
 
 
+def _claims_gigabytes(file: Path) -> None:
+    with sqlite3.connect(file) as database:
+        (table,) = database.execute("SELECT name FROM sqlite_master WHERE name LIKE '%_data'").fetchone()
+        database.execute(f"UPDATE {table} SET block = ?", (random.Random(33).randbytes(50),))
+    database.close()
+
+
 def _empty(file: Path) -> None:
     file.write_bytes(b"")
 
@@ -157,7 +165,7 @@ def _foreign(file: Path) -> None:
     database.close()
 
 
-@pytest.mark.parametrize("damage", [_torn, _no_database, _empty, _foreign])
+@pytest.mark.parametrize("damage", [_torn, _no_database, _claims_gigabytes, _empty, _foreign])
 def test_a_broken_index_is_built_anew(notes: Path, tmp_path: Path, damage: Any) -> None:
     assert names(FolderIndex(notes, tmp_path / "cache", still), "ferries") == ["oslo.md"]
     (file,) = (tmp_path / "cache").iterdir()

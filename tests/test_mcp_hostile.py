@@ -304,7 +304,8 @@ async def test_an_http_server_that_does_not_come_up(
 
 
 async def test_an_http_server_that_is_not_there() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    async with beside_an_honest_one(HttpServer("hostile", f"http://127.0.0.1:{port}/mcp")) as (_, notices):
-        assert notices == ["The MCP server hostile failed: it can't be reached at all."]
+    with socket.socket() as deaf:  # holds the port, which another test's server might get, and does not listen
+        deaf.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{deaf.getsockname()[1]}/mcp"
+        async with beside_an_honest_one(HttpServer("hostile", url)) as (_, notices):
+            assert notices == ["The MCP server hostile failed: it can't be reached at all."]

@@ -379,12 +379,13 @@ def test_three_programs_make_the_store_together(tmp_path: Path) -> None:
         assert {info.id for info in store.sessions()} <= ids
 
 
-def test_a_search_index_that_is_damaged_is_made_anew(tmp_path: Path) -> None:
+@pytest.mark.parametrize("seed", [0, 33], ids=["no sense", "a length of gigabytes"])
+def test_a_search_index_that_is_damaged_is_made_anew(tmp_path: Path, seed: int) -> None:
     path, told = tmp_path / "sessions.db", Queue[StorageError | None]()
     with closing(Store(path)) as store:
         store.create().ask(Message("user", "before"), Conditions())
     with closing(sqlite3.connect(path)) as db:
-        db.execute("UPDATE words_data SET block = randomblob(50)")
+        db.execute("UPDATE words_data SET block = ?", (random.Random(seed).randbytes(50),))
         db.commit()
     with closing(Store(path, tell=told.put)) as store:
         session = store.open(store.sessions()[0].id)

@@ -19,6 +19,9 @@ from llamachat.sessions.schema import APPLICATION_ID, MIGRATIONS
 
 FILES = ("", "-wal", "-shm")  # what SQLite keeps side by side
 CHECKED = 64 << 20  # bytes; larger files are not looked through at opening (quick_check does 0.4 GB/s)
+REFUSED = (sqlite3.Error, MemoryError)
+"""What SQLite raises. It has no memory where a damaged number is the length of something: one damaged search index of
+fifty asks for gigabytes."""
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 AGAIN = "Start llamachat again: it sets the store aside, and keeps what can be read."
 
@@ -57,8 +60,8 @@ def prepare(path: Path, now: float) -> StorageError | None:
             if not path.exists() and not _beside(path, "-wal").exists():
                 os.rename(_create(path), path)
                 return None
-            reason = _damage(path) or _bring_up(path)
-            return _set_aside(path, reason, now) if reason else None
+            why = _damage(path) or _bring_up(path)
+            return _set_aside(path, why, now) if why else None
 
 
 def migrate(db: sqlite3.Connection) -> None:
@@ -67,7 +70,7 @@ def migrate(db: sqlite3.Connection) -> None:
         if number > db.execute("PRAGMA user_version").fetchone()[0]:
             try:
                 db.executescript(f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT")
-            except sqlite3.Error:
+            except REFUSED:
                 if db.in_transaction:
                     db.execute("ROLLBACK")
                 raise
@@ -82,7 +85,14 @@ def suspect(path: Path) -> None:
 def damaged(error: Exception) -> bool:
     """Whether ``error`` says that the file is not in order, rather than busy, full or out of reach."""
     code = getattr(error, "sqlite_errorcode", None)
-    return isinstance(code, int) and code & 0xFF in _DAMAGE
+    return isinstance(error, MemoryError) or (isinstance(code, int) and code & 0xFF in _DAMAGE)
+
+
+def reason(error: Exception) -> str:
+    """What ``error`` says, in a few words."""
+    if isinstance(error, MemoryError):
+        return "something in it claims to be larger than the memory"
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
 
 
 @contextmanager
@@ -90,18 +100,17 @@ def translated(path: Path) -> Iterator[None]:
     """Errors of SQLite and the file system inside become StorageErrors."""
     try:
         yield
-    except (sqlite3.Error, OSError, Timeout, NotImplementedError) as error:  # the last: a file system without locks
+    except (*REFUSED, OSError, Timeout, NotImplementedError) as error:  # the last: a file system without locks
         if damaged(error):
             suspect(path)
-            raise StorageError(f"The session store {path} is damaged: {error}.", AGAIN) from error
+            raise StorageError(f"The session store {path} is damaged: {reason(error)}.", AGAIN) from error
         hint = "See to its folder and its disk, or give another folder with LLAMACHAT_DATA_DIR."
         raise unusable(path, error, hint) from error
 
 
 def unusable(path: Path, error: Exception, hint: str) -> StorageError:
     """What to tell the user when the store can't be used just now."""
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return StorageError(f"The session store {path} can't be used: {reason}.", hint)
+    return StorageError(f"The session store {path} can't be used: {reason(error)}.", hint)
 
 
 def _create(path: Path) -> Path:
@@ -139,10 +148,10 @@ def _damage(path: Path) -> str:
             if mark.exists() and (rows := unreadable(db)):
                 return f"{len(rows)} rows make no sense"
             db.execute("SELECT count(*) FROM sqlite_schema")
-    except sqlite3.DatabaseError as error:
+    except REFUSED as error:
         if not damaged(error):
             raise
-        return str(error)
+        return reason(error)
     return ""
 
 
@@ -155,10 +164,10 @@ def _bring_up(path: Path) -> str:
             migrate(db)
             if mark.exists():
                 db.execute("INSERT INTO words (words) VALUES ('rebuild')")
-    except sqlite3.DatabaseError as error:
+    except REFUSED as error:
         if not damaged(error):
             raise
-        return str(error)
+        return reason(error)
     mark.unlink(missing_ok=True)
     return ""
 
@@ -170,7 +179,7 @@ def _newer(path: Path, version: int) -> StorageError:
     )
 
 
-def _set_aside(path: Path, reason: str, now: float) -> StorageError:
+def _set_aside(path: Path, why: str, now: float) -> StorageError:
     """Take over what can be read into a new store, then rename both: until then, an end changes nothing."""
     new = _create(path)
     kept = salvage(path, new) if path.exists() else 0
@@ -185,7 +194,7 @@ def _set_aside(path: Path, reason: str, now: float) -> StorageError:
     os.rename(new, path)
     _beside(path, ".suspect").unlink(missing_ok=True)
     return StorageError(
-        f"The session store was damaged ({reason}); it is set aside as {aside}.",
+        f"The session store was damaged ({why}); it is set aside as {aside}.",
         f"{kept} messages could be read in it, and are kept." if kept else "No message could be read in it.",
     )
 

@@ -1,12 +1,11 @@
 """How the store is, seen from outside: what it holds, and whether its pages are in order. Changes nothing."""
 
-import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from llamachat.paths import data_dir
-from llamachat.sessions.database import FILES, connect, damaged, unusable
+from llamachat.sessions.database import FILES, REFUSED, connect, damaged, reason, unusable
 from llamachat.sessions.schema import MIGRATIONS
 
 
@@ -45,8 +44,8 @@ def health(path: Path | None = None) -> Health:
             sessions, messages = (
                 db.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("sessions", "nodes")
             )
-    except sqlite3.Error as error:
+    except REFUSED as error:
         if not damaged(error):
             raise unusable(path, error, "Check the file, and who may read it.") from error
-        return Health(path, size=size, wrong=str(error), aside=aside)
+        return Health(path, size=size, wrong=reason(error), aside=aside)
     return Health(path, sessions, messages, size, wrong, aside)

@@ -71,6 +71,6 @@ def _rows(old: sqlite3.Connection, table: str, names: list[str]) -> Iterator[tup
     for order in ("ASC", "DESC"):
         try:
             yield from old.execute(f"SELECT {', '.join(names)} FROM {table} ORDER BY rowid {order}")
-        except sqlite3.DatabaseError:
+        except (sqlite3.DatabaseError, MemoryError):  # the latter: a damaged length
             continue
         return

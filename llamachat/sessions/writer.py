@@ -14,7 +14,7 @@ from typing import Protocol
 
 from llamachat.errors import StorageError
 from llamachat.sessions.codec import dump
-from llamachat.sessions.database import connect, damaged, prepare, suspect, transaction, unusable
+from llamachat.sessions.database import REFUSED, connect, damaged, prepare, suspect, transaction, unusable
 from llamachat.sessions.rows import Write
 
 FLUSH = 0.25  # seconds that text of a reply may wait: far below the second that may be lost
@@ -113,7 +113,7 @@ class Writer:
         while batch := self._next():
             try:
                 self._commit(*batch)
-            except (sqlite3.Error, OSError, StorageError) as error:
+            except (*REFUSED, OSError, StorageError) as error:
                 self._keep(batch[0], error)
                 if self._closing:
                     break

@@ -69,7 +69,7 @@ class FolderIndex:
                 return _using(self._open(), use)
             except (sqlite3.OperationalError, OSError):
                 break  # read-only, full, locked
-            except sqlite3.DatabaseError:
+            except (sqlite3.DatabaseError, MemoryError):  # the latter: a damaged length
                 self._discard()
         if self._memory is None:
             self._memory = _with_schema(sqlite3.connect(":memory:", check_same_thread=False))
@@ -84,7 +84,7 @@ class FolderIndex:
             if index.execute("SELECT count(*) FROM sqlite_master").fetchone() != (0,):
                 raise sqlite3.DatabaseError("another version's")
             return _with_schema(index)
-        except sqlite3.Error:
+        except (sqlite3.Error, MemoryError):
             index.close()
             raise
 
