@@ -1,7 +1,7 @@
 // The parts of a Transformer block between its matrix products, forward and backward, for one core. Knows numbers only.
 //
-// bfloat16 in memory, float32 in registers. The products themselves stay with torch, whose oneDNN uses AMX; what lies
-// between them took three quarters of a training step when torch did it operation by operation.
+// bfloat16 in memory, or float32 (-DFLOAT32); float32 in registers. The products themselves stay with torch, whose
+// oneDNN uses AMX; what lies between them took three quarters of a training step when torch did it one by one.
 // Letters: B batch, T positions, H query heads, K key/value heads, E head width, D model width, F hidden width, N = B T.
 
 #include <cmath>
@@ -9,98 +9,113 @@
 #include <cstring>
 #include <vector>
 
-typedef uint16_t bf16;
-typedef float f16v __attribute__((vector_size(64), aligned(4)));  // 16 lanes; compilers split it where registers are smaller
-typedef uint32_t u16v __attribute__((vector_size(64), aligned(4)));
-typedef uint16_t h16v __attribute__((vector_size(32), aligned(2)));
-constexpr int W = 16, ROWS = 8;  // lanes; query rows that share each load of keys
+#ifdef __AVX512F__
+constexpr int W = 16;  // lanes of a register
+#else
+constexpr int W = 8;
+#endif
+constexpr int ROWS = 8;  // query rows that share each load of keys
+typedef float floats __attribute__((vector_size(4 * W), aligned(4)));
+typedef int32_t whole __attribute__((vector_size(4 * W)));
 
-static inline float wide(bf16 x) {
+#ifdef FLOAT32
+typedef float stored;
+
+static inline float wide(stored x) { return x; }
+static inline stored narrow(float x) { return x; }
+static inline floats load(const stored* p) { return *(const floats*)p; }
+static inline void store(stored* p, floats x) { *(floats*)p = x; }
+#else
+typedef uint16_t stored;
+typedef uint32_t bits32 __attribute__((vector_size(4 * W), aligned(4)));
+typedef uint16_t bits16 __attribute__((vector_size(2 * W), aligned(2)));
+
+static inline float wide(stored x) {
   uint32_t bits = uint32_t(x) << 16;
   float y;
   memcpy(&y, &bits, 4);
   return y;
 }
 
-static inline bf16 narrow(float x) {  // round to nearest even; no NaN comes here
+static inline stored narrow(float x) {  // round to nearest even; no NaN comes here
   uint32_t bits;
   memcpy(&bits, &x, 4);
-  return bf16((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+  return stored((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
 }
 
-static inline f16v load(const bf16* p) {
-  u16v bits = __builtin_convertvector(*(const h16v*)p, u16v) << 16;
-  return (f16v)bits;
+static inline floats load(const stored* p) {
+  bits32 bits = __builtin_convertvector(*(const bits16*)p, bits32) << 16;
+  return (floats)bits;
 }
 
-static inline void store(bf16* p, f16v x) {
-  u16v bits = (u16v)x;
+static inline void store(stored* p, floats x) {
+  bits32 bits = (bits32)x;
   bits = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
-  *(h16v*)p = __builtin_convertvector(bits, h16v);
+  *(bits16*)p = __builtin_convertvector(bits, bits16);
 }
+#endif
 
-static inline float sum(f16v x) {
+static inline float sum(floats x) {
   float s = 0;
   for (int i = 0; i < W; i++) s += x[i];
   return s;
 }
 
-static inline f16v exp16(f16v x) {  // e^x = 2^n 2^f, f in [-1/2, 1/2]; Taylor to f^5: relative error below 3e-6
-  f16v t = x * 1.44269504f;
-  t = t < -126.f ? -126.f - f16v{} : t;
-  t = t > 126.f ? 126.f - f16v{} : t;
-  f16v n;
+static inline floats exps(floats x) {  // e^x = 2^n 2^f, f in [-1/2, 1/2]; Taylor to f^5: relative error below 3e-6
+  floats t = x * 1.44269504f;
+  t = t < -126.f ? -126.f - floats{} : t;
+  t = t > 126.f ? 126.f - floats{} : t;
+  floats n;
   for (int i = 0; i < W; i++) n[i] = nearbyintf(t[i]);
-  f16v f = (t - n) * 0.69314718f;
-  f16v p = 1.f + f * (1.f + f * (0.5f + f * (1 / 6.f + f * (1 / 24.f + f * (1 / 120.f)))));
-  typedef int32_t i16v __attribute__((vector_size(64)));
-  i16v e = (__builtin_convertvector(n, i16v) + 127) << 23;
-  return t > -126.f ? p * (f16v)e : f16v{};  // no 2^-126: what is multiplied with it is subnormal, 100 times as slow
+  floats f = (t - n) * 0.69314718f;
+  floats p = 1.f + f * (1.f + f * (0.5f + f * (1 / 6.f + f * (1 / 24.f + f * (1 / 120.f)))));
+  whole e = (__builtin_convertvector(n, whole) + 127) << 23;
+  return t > -126.f ? p * (floats)e : floats{};  // no 2^-126: what is multiplied with it is subnormal, 100 times as slow
 }
 
 extern "C" {
 
 // y = x / rms(x) * w; rstd (N) is kept for the way back.
-void norm_forward(const bf16* x, const bf16* w, bf16* y, float* rstd, long N, long D, float eps) {
+void norm_forward(const stored* x, const stored* w, stored* y, float* rstd, long N, long D, float eps) {
   for (long n = 0; n < N; n++, x += D, y += D) {
-    f16v s = {};
-    for (long d = 0; d < D; d += W) { f16v v = load(x + d); s += v * v; }
+    floats s = {};
+    for (long d = 0; d < D; d += W) { floats v = load(x + d); s += v * v; }
     float r = rstd[n] = 1 / sqrtf(sum(s) / D + eps);
     for (long d = 0; d < D; d += W) store(y + d, load(x + d) * r * load(w + d));
   }
 }
 
 // dx = beside + r (w dy - x r^2 <x, w dy> / D), where beside is the gradient that passes the block; dw (D) is added to.
-void norm_backward(const bf16* dy, const bf16* x, const bf16* w, const float* rstd, const bf16* beside, bf16* dx,
+void norm_backward(const stored* dy, const stored* x, const stored* w, const float* rstd, const stored* beside, stored* dx,
                    float* dw, long N, long D) {
   for (long n = 0; n < N; n++, x += D, dy += D, dx += D, beside += D) {
-    f16v s = {};
+    floats s = {};
     float r = rstd[n];
     for (long d = 0; d < D; d += W) s += load(dy + d) * load(w + d) * load(x + d);
     float c = sum(s) * r * r / D;
     for (long d = 0; d < D; d += W) {
-      f16v v = load(x + d), g = load(dy + d);
-      *(f16v*)(dw + d) += g * v * r;
+      floats v = load(x + d), g = load(dy + d);
+      *(floats*)(dw + d) += g * v * r;
       store(dx + d, load(beside + d) + r * (load(w + d) * g - v * c));
     }
   }
 }
 
 // y = silu(a) b for rows [a b] of 2 F.
-void swiglu_forward(const bf16* ab, bf16* y, long N, long F) {
+void swiglu_forward(const stored* ab, stored* y, long N, long F) {
   for (long n = 0; n < N; n++, ab += 2 * F, y += F)
     for (long f = 0; f < F; f += W) {
-      f16v a = load(ab + f);
-      store(y + f, a / (1.f + exp16(-a)) * load(ab + F + f));
+      floats a = load(ab + f);
+      store(y + f, a / (1.f + exps(-a)) * load(ab + F + f));
     }
 }
 
 // d[a b] from dy; the activation y is made again for the weights' gradient, so that it need not be kept.
-void swiglu_backward(const bf16* dy, const bf16* ab, bf16* dab, bf16* y, long N, long F) {
+void swiglu_backward(const stored* dy, const stored* ab, stored* dab, stored* y, long N, long F) {
   for (long n = 0; n < N; n++, ab += 2 * F, dab += 2 * F, y += F, dy += F)
     for (long f = 0; f < F; f += W) {
-      f16v a = load(ab + f), b = load(ab + F + f), g = load(dy + f);
-      f16v s = 1.f / (1.f + exp16(-a)), silu = a * s;
+      floats a = load(ab + f), b = load(ab + F + f), g = load(dy + f);
+      floats s = 1.f / (1.f + exps(-a)), silu = a * s;
       store(y + f, silu * b);
       store(dab + f, g * b * (s + silu * (1.f - s)));
       store(dab + F + f, g * silu);
@@ -116,7 +131,7 @@ struct Head {
   Head(long T, int E) : T(T), P((T + 2 * W - 1) / W * W + W), rows(P * E), turned(P * E) {}
 };
 
-static void read(Head& h, int E, const bf16* x, long stride, const float* cosines, const float* sines, bool turn) {
+static void read(Head& h, int E, const stored* x, long stride, const float* cosines, const float* sines, bool turn) {
   for (long t = 0; t < h.T; t++, x += stride) {
     float* y = h.rows.data() + t * E;
     for (int e = 0; e < E; e += 2) {
@@ -130,7 +145,7 @@ static void read(Head& h, int E, const bf16* x, long stride, const float* cosine
   }
 }
 
-static void write(const float* rows, long T, int E, bf16* y, long stride, const float* cosines, const float* sines) {
+static void write(const float* rows, long T, int E, stored* y, long stride, const float* cosines, const float* sines) {
   for (long t = 0; t < T; t++, y += stride, rows += E)
     for (int e = 0; e < E; e += 2) {  // the inverse rotation
       float c = cosines ? cosines[t * E / 2 + e / 2] : 1, s = cosines ? sines[t * E / 2 + e / 2] : 0;
@@ -142,12 +157,12 @@ static void write(const float* rows, long T, int E, bf16* y, long stride, const 
 // s (ROWS, P) = scale * q (ROWS, E) k^T for the first n keys, n a multiple of W.
 static inline void scores(const float* q, int E, const float* turned, long P, long n, float scale, float* s) {
   for (long j = 0; j < n; j += W) {
-    f16v a[ROWS] = {};
+    floats a[ROWS] = {};
     for (int e = 0; e < E; e++) {
-      f16v k = *(const f16v*)(turned + e * P + j);
+      floats k = *(const floats*)(turned + e * P + j);
       for (int r = 0; r < ROWS; r++) a[r] += q[r * E + e] * k;
     }
-    for (int r = 0; r < ROWS; r++) *(f16v*)(s + r * P + j) = a[r] * scale;
+    for (int r = 0; r < ROWS; r++) *(floats*)(s + r * P + j) = a[r] * scale;
   }
 }
 
@@ -155,14 +170,14 @@ static inline void scores(const float* q, int E, const float* turned, long P, lo
 template <int E>
 static inline void weigh(const float* s, long P, long n, const float* v, float* o) {
   constexpr int C = E / W;
-  f16v a[ROWS][C] = {};
+  floats a[ROWS][C] = {};
   for (long j = 0; j < n; j++)
     for (int c = 0; c < C; c++) {
-      f16v x = *(const f16v*)(v + j * E + c * W);
+      floats x = *(const floats*)(v + j * E + c * W);
       for (int r = 0; r < ROWS; r++) a[r][c] += s[r * P + j] * x;
     }
   for (int r = 0; r < ROWS; r++)
-    for (int c = 0; c < C; c++) *(f16v*)(o + r * E + c * W) = a[r][c];
+    for (int c = 0; c < C; c++) *(floats*)(o + r * E + c * W) = a[r][c];
 }
 
 // o (n, E) += s^T (n, ROWS) q (ROWS, E)
@@ -170,12 +185,12 @@ template <int E>
 static inline void spread(const float* s, long P, long n, const float* q, float* o) {
   constexpr int C = E / W;
   for (int c = 0; c < C; c++) {
-    f16v x[ROWS];
-    for (int r = 0; r < ROWS; r++) x[r] = *(const f16v*)(q + r * E + c * W);
+    floats x[ROWS];
+    for (int r = 0; r < ROWS; r++) x[r] = *(const floats*)(q + r * E + c * W);
     for (long j = 0; j < n; j++) {
-      f16v y = *(f16v*)(o + j * E + c * W);
+      floats y = *(floats*)(o + j * E + c * W);
       for (int r = 0; r < ROWS; r++) y += s[r * P + j] * x[r];
-      *(f16v*)(o + j * E + c * W) = y;
+      *(floats*)(o + j * E + c * W) = y;
     }
   }
 }
@@ -188,7 +203,7 @@ static inline void mask(float* s, long P, long first, long n, float with) {  // 
 static inline long padded(long n) { return (n + W - 1) / W * W; }
 
 template <int E>
-static void forward(const bf16* qkv, bf16* out, float* lse, const float* cosines, const float* sines, long B, long T,
+static void forward(const stored* qkv, stored* out, float* lse, const float* cosines, const float* sines, long B, long T,
                     int H, int K) {
   long stride = (H + 2 * K) * E;
   float scale = 1 / sqrtf(E);
@@ -196,7 +211,7 @@ static void forward(const bf16* qkv, bf16* out, float* lse, const float* cosines
   std::vector<float> s(ROWS * q.P), o(q.P * E);
   for (long b = 0; b < B; b++)
     for (int g = 0; g < K; g++) {
-      const bf16* x = qkv + b * T * stride;
+      const stored* x = qkv + b * T * stride;
       read(k, E, x + (H + g) * E, stride, cosines, sines, true);
       read(v, E, x + (H + K + g) * E, stride, nullptr, nullptr, false);
       for (int h = g * (H / K); h < (g + 1) * (H / K); h++) {
@@ -208,17 +223,17 @@ static void forward(const bf16* qkv, bf16* out, float* lse, const float* cosines
           float inverse[ROWS];
           for (int r = 0; r < ROWS; r++) {
             float* row = &s[r * k.P];
-            f16v m = *(f16v*)row;
+            floats m = *(floats*)row;
             for (long j = W; j < n; j += W) {
-              f16v x = *(f16v*)(row + j);
+              floats x = *(floats*)(row + j);
               m = m > x ? m : x;
             }
             float top = m[0];
             for (int l = 1; l < W; l++) top = top > m[l] ? top : m[l];
-            f16v total = {};
+            floats total = {};
             for (long j = 0; j < n; j += W) {
-              f16v p = exp16(*(f16v*)(row + j) - top);
-              *(f16v*)(row + j) = p;
+              floats p = exps(*(floats*)(row + j) - top);
+              *(floats*)(row + j) = p;
               total += p;
             }
             float t = sum(total);
@@ -235,7 +250,7 @@ static void forward(const bf16* qkv, bf16* out, float* lse, const float* cosines
 }
 
 template <int E>
-static void backward(const bf16* dout, const bf16* out, const bf16* qkv, const float* lse, bf16* dqkv,
+static void backward(const stored* dout, const stored* out, const stored* qkv, const float* lse, stored* dqkv,
                      const float* cosines, const float* sines, long B, long T, int H, int K) {
   long stride = (H + 2 * K) * E;
   float scale = 1 / sqrtf(E);
@@ -243,8 +258,8 @@ static void backward(const bf16* dout, const bf16* out, const bf16* qkv, const f
   std::vector<float> s(ROWS * q.P), ds(ROWS * q.P), dq(q.P * E), dk(q.P * E), dv(q.P * E);
   for (long b = 0; b < B; b++)
     for (int g = 0; g < K; g++) {
-      const bf16* x = qkv + b * T * stride;
-      bf16* dx = dqkv + b * T * stride;
+      const stored* x = qkv + b * T * stride;
+      stored* dx = dqkv + b * T * stride;
       read(k, E, x + (H + g) * E, stride, cosines, sines, true);
       read(v, E, x + (H + K + g) * E, stride, nullptr, nullptr, true);
       std::fill(dk.begin(), dk.end(), 0.f);
@@ -263,9 +278,9 @@ static void backward(const bf16* dout, const bf16* out, const bf16* qkv, const f
             for (int e = 0; e < E; e++) delta += d.rows[(i + r) * E + e] * y.rows[(i + r) * E + e];
             float *row = &s[r * k.P], *drow = &ds[r * k.P];
             for (long j = 0; j < n; j += W) {
-              f16v p = exp16(*(f16v*)(row + j) - l);
-              *(f16v*)(row + j) = p;
-              *(f16v*)(drow + j) = p * (*(f16v*)(drow + j) - delta) * scale;
+              floats p = exps(*(floats*)(row + j) - l);
+              *(floats*)(row + j) = p;
+              *(floats*)(drow + j) = p * (*(floats*)(drow + j) - delta) * scale;
             }
           }
           weigh<E>(ds.data(), k.P, n, k.rows.data(), &dq[i * E]);
@@ -283,7 +298,7 @@ extern "C" {
 
 // Causal attention with rotary positions: qkv (B, T, (H + 2 K) E) to out (B, T, H E); lse (B, H, T) is kept.
 // cosines, sines: (T, E/2) float32. Returns 0, or 1 for a head width that was not compiled.
-int attention_forward(const bf16* qkv, bf16* out, float* lse, const float* cosines, const float* sines, long B, long T,
+int attention_forward(const stored* qkv, stored* out, float* lse, const float* cosines, const float* sines, long B, long T,
                       long H, long K, long E) {
   switch (E) {
     case 16: forward<16>(qkv, out, lse, cosines, sines, B, T, H, K); return 0;
@@ -294,7 +309,7 @@ int attention_forward(const bf16* qkv, bf16* out, float* lse, const float* cosin
   return 1;
 }
 
-int attention_backward(const bf16* dout, const bf16* out, const bf16* qkv, const float* lse, bf16* dqkv,
+int attention_backward(const stored* dout, const stored* out, const stored* qkv, const float* lse, stored* dqkv,
                        const float* cosines, const float* sines, long B, long T, long H, long K, long E) {
   switch (E) {
     case 16: backward<16>(dout, out, qkv, lse, dqkv, cosines, sines, B, T, H, K); return 0;

@@ -1,7 +1,7 @@
 """A Transformer block with its gradient written out: matrix products by torch, all between them by ``fused.cpp``.
 
-Knows tensors in bfloat16 on the CPU. The mathematics is model.py's, which is the oracle of its tests; on a core
-with AMX a step takes half the time (docs/log.md).
+Knows tensors in bfloat16 or float32 on the CPU. The mathematics is model.py's, which is the oracle of its tests; on a
+core with AMX a step takes half the time (docs/log.md).
 """
 
 import ctypes
@@ -24,19 +24,21 @@ WIDTHS = (16, 32, 48, 64)
 
 
 @cache
-def library() -> ctypes.CDLL | None:
-    """``fused.cpp``, compiled for this processor; None where there is no compiler that can."""
-    return Build(SOURCE, FAST).wait()
+def library(dtype: torch.dtype) -> ctypes.CDLL | None:
+    """``fused.cpp``, compiled for this processor and numbers of ``dtype``; None where there is no compiler that can."""
+    return Build(SOURCE, (*FAST, "-DFLOAT32") if dtype == torch.float32 else FAST).wait()
 
 
-def _call(name: str, *values: Tensor | int | float) -> None:
+def _call(name: str, first: Tensor, *others: Tensor | int | float) -> None:
+    """``first`` is of the dtype that numbers are kept in."""
+    values = (first, *others)
     arguments: list[ctypes.c_void_p | ctypes.c_long | ctypes.c_float] = []
     for value in values:
         if isinstance(value, Tensor):
             arguments.append(ctypes.c_void_p(value.data_ptr()))
         else:
             arguments.append(ctypes.c_long(value) if isinstance(value, int) else ctypes.c_float(value))
-    getattr(library(), name)(*arguments)
+    getattr(library(first.dtype), name)(*arguments)
 
 
 def _norm(x: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
@@ -104,10 +106,11 @@ class FusedBlock(torch.autograd.Function):
 
 
 def suits(model: Transformer) -> bool:
-    """Whether ``hidden`` can stand in for the model's own: bfloat16 on the CPU, multiples of 16, a compiler at hand."""
+    """Whether ``hidden`` can stand in for the model's own: on the CPU, multiples of 16, a compiler at hand."""
     config, weight = model.config, model.output.weight
     whole = config.width in WIDTHS and config.dim % 16 == 0 and config.ffn_dim % 16 == 0
-    return weight.dtype == torch.bfloat16 and weight.device.type == "cpu" and whole and library() is not None
+    known = weight.dtype in (torch.bfloat16, torch.float32) and weight.device.type == "cpu"
+    return known and whole and library(weight.dtype) is not None
 
 
 def hidden(model: Transformer, tokens: Tensor) -> Tensor:
