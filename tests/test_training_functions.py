@@ -213,6 +213,18 @@ def test_other_words_stand_for_those_that_have_them_and_leave_the_rest() -> None
     assert all(key == key.lower() and key not in others.split("|") for key, others in words.items())
 
 
+def test_the_less_rough_training_is_the_fewer_requests_are_in_other_words() -> None:
+    words = phrases.mapping("synonyms")
+    others = {other for key in words for other in words[key].split("|")} - set(words)
+
+    def in_other_words(roughness: float) -> int:
+        samples = (draw_sample(2, i, "train", {"functions": 1.0}, roughness) for i in range(400))
+        asked = (f" {message.text.lower()} " for sample in samples for message in sample.messages if message.role == "user")
+        return sum(any(f" {other} " in question for other in others) for question in asked)
+
+    assert in_other_words(1.0) > in_other_words(0.3) > in_other_words(0.0)
+
+
 def test_strange_words_are_only_said_where_one_function_could_be_meant_and_in_no_task_of_a_split() -> None:
     slots = (Slot("place", "city", "Town", shown="place"),)
     weather, tide = (

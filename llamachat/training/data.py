@@ -64,9 +64,11 @@ _BESIDE = {"talk": 0.45, "memory": 0.45, "arithmetic": 0.2, "text": 0.2, "search
 LONGEST = 900  # ids; longer dialogs are redrawn
 
 
-def draw_sample(seed: int, index: int, split: Split, shares: dict[str, float] | None = None) -> Sample:
-    """Dialog number ``index`` of the stream ``seed``."""
-    draw = Draw(f"{split}-{seed}-{index}", split)
+def draw_sample(
+    seed: int, index: int, split: Split, shares: dict[str, float] | None = None, roughness: float = 1.0
+) -> Sample:
+    """Dialog number ``index`` of the stream ``seed``; ``roughness`` as in Draw."""
+    draw = Draw(f"{split}-{seed}-{index}", split, roughness=roughness)
     shares = shares or {name: share for name, (_, share) in MIXTURE.items()}
     family = draw.random.choices(list(shares), list(shares.values()))[0]
     return compose(draw, family, MIXTURE[family][0](draw))
@@ -158,6 +160,7 @@ class Stream:
     at: int = 0
     size: int = 640
     workers: int = 0
+    roughness: float = 1.0
 
     def steps(self) -> Iterator[list[Batch]]:
         """Yield the batches of one optimiser step after another, from where the stream stands."""
@@ -181,7 +184,8 @@ class Stream:
         shares = WARM_UP if pool < self.warm_pools else None
         rows = []
         for i in range(self.size):
-            encoded = draw_sample(self.seed, pool * self.size + i, "train", shares).encode(self.tokenizer)
+            sample = draw_sample(self.seed, pool * self.size + i, "train", shares, self.roughness)
+            encoded = sample.encode(self.tokenizer)
             if len(encoded.ids) <= LONGEST:
                 rows.append((encoded.ids, counted(self.tokenizer, encoded.ids, encoded.learn)))
         pad = self.tokenizer.pad_id or 0

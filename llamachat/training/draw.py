@@ -32,9 +32,11 @@ _CLOSERS = (" please", ", please", " thanks", ", thanks", " pls", " for me", " f
 class Draw:
     """Random choices of one split. A phrasing is text with alternatives, ``[What is|What's] {e}[?|]``."""
 
-    def __init__(self, seed: int | str, split: Split, names: Split | None = None) -> None:
-        """``names``: the split of words and made-up words, if it is not that of phrasings."""
+    def __init__(self, seed: int | str, split: Split, names: Split | None = None, roughness: float = 1.0) -> None:
+        """``names``: the split of words and made-up words, if it is not that of phrasings. ``roughness``: how much of
+        the noise that tasks of an evaluation have none of, 0 to 1."""
         self.random = random.Random(seed)
+        self.roughness = roughness
         self.split: Split = split
         self.names: Split = names or split
 
@@ -44,7 +46,7 @@ class Draw:
 
     def rough(self, probability: float) -> bool:
         """As ``chance``, for noise that tasks of an evaluation have none of."""
-        return self.chance(probability)
+        return self.chance(self.roughness * probability)
 
     def integer(self, low: int, high: int) -> int:
         """An integer in [low, high]."""

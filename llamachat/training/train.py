@@ -67,6 +67,8 @@ class Recipe:
     budget: int = 2048
     micro: int = 4
     warm_pools: int = 24
+    roughness: float = 1.0
+    """How much of the noise that makes requests hard and that nobody is tested with: less of it to end with."""
 
 
 class Trainer:
@@ -99,7 +101,14 @@ class Trainer:
         self._helper = Helper(config, size, recipe.micro, recipe.budget, dtype) if helped else None
         size = 640 * max(1, recipe.budget * recipe.micro // 8192)  # dialogs of 175 ids on average: a dozen steps
         self.stream = Stream(
-            tokenizer, recipe.seed, recipe.budget, recipe.micro, recipe.warm_pools, size=size, workers=workers
+            tokenizer,
+            recipe.seed,
+            recipe.budget,
+            recipe.micro,
+            recipe.warm_pools,
+            size=size,
+            workers=workers,
+            roughness=recipe.roughness,
         )
         self._steps = self.stream.steps()
         self.steps_done = self.tokens = 0
@@ -289,6 +298,7 @@ def main() -> None:
     parser.add_argument("--micro", type=int, default=Recipe().micro, help="batches of a step, over all processes")
     parser.add_argument("--rate", type=float, default=1.0, help="times the learning rates: less polishes what is grown")
     parser.add_argument("--decay", type=float, default=Recipe().decay, help="share of the ids over which they fall")
+    parser.add_argument("--roughness", type=float, default=1.0, help="times the noise of requests: less to end with")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--workers", type=int, default=0, help="processes that make dialogs ahead, for a GPU")
     parser.add_argument("--helper", action="store_true", help="use an idle second core, at low priority")
@@ -305,6 +315,7 @@ def main() -> None:
         budget=options.budget,
         micro=options.micro,
         warm_pools=0 if options.grow else Recipe().warm_pools,
+        roughness=options.roughness,
     )
     with processes():
         trainer = Trainer(
