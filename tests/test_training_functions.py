@@ -219,7 +219,9 @@ def test_the_less_rough_training_is_the_fewer_requests_are_in_other_words() -> N
 
     def in_other_words(roughness: float) -> int:
         samples = (draw_sample(2, i, "train", {"functions": 1.0}, roughness) for i in range(400))
-        asked = (f" {message.text.lower()} " for sample in samples for message in sample.messages if message.role == "user")
+        asked = (
+            f" {message.text.lower()} " for sample in samples for message in sample.messages if message.role == "user"
+        )
         return sum(any(f" {other} " in question for other in others) for question in asked)
 
     assert in_other_words(1.0) > in_other_words(0.3) > in_other_words(0.0)
