@@ -279,7 +279,7 @@ def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
         str(script),
         str(tmp_path),
     ]
-    own = {**os.environ, "GLOO_SOCKET_IFNAME": "lo"}  # gloo aborts if a stranger knocks at its door
+    own = {**os.environ, "GLOO_SOCKET_IFNAME": "lo"}  # gloo may abort if a stranger knocks at its door
     done = subprocess.run(command, env=own, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
