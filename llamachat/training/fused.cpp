@@ -70,7 +70,7 @@ static inline floats exps(floats x) {  // e^x = 2^n 2^f, f in [-1/2, 1/2]; Taylo
   floats f = (t - n) * 0.69314718f;
   floats p = 1.f + f * (1.f + f * (0.5f + f * (1 / 6.f + f * (1 / 24.f + f * (1 / 120.f)))));
   whole e = (__builtin_convertvector(n, whole) + 127) << 23;
-  return t > -126.f ? p * (floats)e : floats{};  // no 2^-126: what is multiplied with it is subnormal, 100 times as slow
+  return t > -126.f ? p * (floats)e : floats{};  // no 2^-126: products with it are subnormal, 100 times as slow
 }
 
 extern "C" {
@@ -86,8 +86,8 @@ void norm_forward(const stored* x, const stored* w, stored* y, float* rstd, long
 }
 
 // dx = beside + r (w dy - x r^2 <x, w dy> / D), where beside is the gradient that passes the block; dw (D) is added to.
-void norm_backward(const stored* dy, const stored* x, const stored* w, const float* rstd, const stored* beside, stored* dx,
-                   float* dw, long N, long D) {
+void norm_backward(const stored* dy, const stored* x, const stored* w, const float* rstd, const stored* beside,
+                   stored* dx, float* dw, long N, long D) {
   for (long n = 0; n < N; n++, x += D, dy += D, dx += D, beside += D) {
     floats s = {};
     float r = rstd[n];
@@ -203,8 +203,8 @@ static inline void mask(float* s, long P, long first, long n, float with) {  // 
 static inline long padded(long n) { return (n + W - 1) / W * W; }
 
 template <int E>
-static void forward(const stored* qkv, stored* out, float* lse, const float* cosines, const float* sines, long B, long T,
-                    int H, int K) {
+static void forward(const stored* qkv, stored* out, float* lse, const float* cosines, const float* sines, long B,
+                    long T, int H, int K) {
   long stride = (H + 2 * K) * E;
   float scale = 1 / sqrtf(E);
   Head q(T, E), k(T, E), v(T, E);
@@ -298,8 +298,8 @@ extern "C" {
 
 // Causal attention with rotary positions: qkv (B, T, (H + 2 K) E) to out (B, T, H E); lse (B, H, T) is kept.
 // cosines, sines: (T, E/2) float32. Returns 0, or 1 for a head width that was not compiled.
-int attention_forward(const stored* qkv, stored* out, float* lse, const float* cosines, const float* sines, long B, long T,
-                      long H, long K, long E) {
+int attention_forward(const stored* qkv, stored* out, float* lse, const float* cosines, const float* sines, long B,
+                      long T, long H, long K, long E) {
   switch (E) {
     case 16: forward<16>(qkv, out, lse, cosines, sines, B, T, H, K); return 0;
     case 32: forward<32>(qkv, out, lse, cosines, sines, B, T, H, K); return 0;

@@ -55,7 +55,7 @@ WARM_STEPS = 60
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What a run is made with; stored in every checkpoint."""
+    """What a run is made with."""
 
     seed: int = 1
     ids: int = 24_000_000
