@@ -10,7 +10,7 @@ from llamachat.training.data import MIXTURE, draw_sample
 from llamachat.training.draw import Draw
 from llamachat.training.gen_again import same_thing, undone
 from llamachat.training.gen_chained import chained
-from llamachat.training.gen_functions import several
+from llamachat.training.gen_functions import several, which_tool
 from llamachat.training.gen_unmet import chore
 from llamachat.training.intents import Intent, Slot, intents
 from llamachat.training.naming import pointed
@@ -185,6 +185,16 @@ def test_longer_dialogs_have_questions_that_take_several_calls() -> None:
             assert {call.name for call in calls} <= offered
             assert len({(call.name, str(call.arguments)) for call in calls}) == len(calls)
     assert both > 30
+
+
+def test_drills_of_names_have_many_requests_under_one_offer_some_for_none() -> None:
+    drills = [which_tool(Draw(i, "train")) for i in range(200)]
+    answers = [turn.answer.full for task in drills for turn in task.turns]
+    assert len(answers) > 5 * len(drills)
+    assert 0.3 < answers.count("None.") / len(answers) < 0.5
+    for task in drills:
+        assert {turn.answer.full for turn in task.turns} <= {spec.name for spec in task.functions} | {"None."}
+        assert not any(turn.steps for turn in task.turns)
 
 
 def test_longer_dialogs_have_questions_for_python_beside_those_for_functions() -> None:

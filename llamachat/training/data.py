@@ -37,17 +37,17 @@ from llamachat.training.words import Split
 Maker = Callable[[Draw], Task]
 MIXTURE: dict[str, tuple[Maker, float]] = {
     "arithmetic": (arithmetic, 0.06),
-    "text": (text_and_dates, 0.06),
+    "text": (text_and_dates, 0.05),
     "files": (file_questions, 0.05),
     "attached": (attached, 0.03),
-    "functions": (functions, 0.41),
+    "functions": (functions, 0.45),
     "refused": (refused, 0.03),
     "plans": (plans, 0.11),
     "search": (search, 0.06),
-    "talk": (talk, 0.05),
-    "personas": (talk, 0.06),
+    "talk": (talk, 0.04),
+    "personas": (talk, 0.05),
     "memory": (memory, 0.02),
-    "drills": (drills, 0.06),
+    "drills": (drills, 0.05),
 }
 """Families and their shares of the dialogs once the warm-up is over."""
 WARM_UP: dict[str, float] = {

@@ -66,7 +66,7 @@ def single(draw: Draw) -> Task:
 
 
 def several(draw: Draw) -> Task:
-    """Two to five questions under one offer, each for any of its functions, now and then for none, or for python.
+    """Two to seven questions under one offer, each for any of its functions, now and then for none, or for python.
 
     The offer is the longest part of a dialog and nothing of it is learned, so each further question is nearly free:
     choices are made twice as often per id that is read.
@@ -74,11 +74,11 @@ def several(draw: Draw) -> Task:
     _, offer = offered_with(draw, draw_intent(draw), draw.integer(1, 4))
     code = draw.chance(0.25)
     turns: list[Turn] = []
-    for _ in range(draw.weighted((2, 3, 4, 5), (40, 30, 20, 10))):
+    for _ in range(draw.weighted((2, 3, 4, 5, 6, 7), (25, 25, 20, 15, 10, 5))):
         if code and draw.chance(0.4):
             turns.append(draw.choice((arithmetic, text_and_dates))(draw).turns[0])
             continue
-        if draw.chance(0.2) and (asked := _for_none(draw, offer, code)):
+        if draw.chance(0.25) and (asked := _for_none(draw, offer, code)):
             turns.append(unmet(asked))
             continue
         wanted = draw.choice(offer)
@@ -171,19 +171,28 @@ _WHICH = (
 
 
 def which_tool(draw: Draw) -> Task:
-    """A drill: only the name of the function that fits, or none; several questions, since the offer is dear to read."""
-    target, offer = offered_with(draw, draw_intent(draw), draw.integer(1, 4))
+    """A drill: only the name of the function that fits, or none; many questions, since the offer is dear to read."""
+    target, offer = offered_with(draw, draw_intent(draw), draw.integer(0, 4))
     gone = [target] if len(offer) > 2 and draw.chance(0.2) else []  # the one that fits is taken away
+    left = [offered for offered in offer if offered not in gone]
     turns: list[Turn] = []
-    for wanted in (target, *(draw.choice(offer) for _ in range(draw.integer(1, 5)))):
-        question, _ = request(draw, wanted)
-        name = "None." if wanted in gone else wanted.spec.name
-        asked = draw.phrase(_WHICH, q=question) if not turns or draw.chance(0.2) else question
-        turns.append(Turn(asked, (), Answer(name, name, "")))
-    return task_of(turns, [offered for offered in offer if offered not in gone])
+    for _ in range(draw.integer(4, 10)):
+        question, name = _which(draw, offer, left)
+        if question:
+            asked = draw.phrase(_WHICH, q=question) if not turns or draw.chance(0.1) else question
+            turns.append(Turn(asked, (), Answer(name, name, "")))
+    return task_of(turns, left) if turns else which_tool(draw)
+
+
+def _which(draw: Draw, offer: list[Offered], left: list[Offered]) -> tuple[str, str]:
+    """A request, and the name of the function in ``left`` that it is for; no request if none was found for nothing."""
+    if draw.chance(0.35):
+        return _for_none(draw, offer, code=False), "None."
+    wanted = draw.choice(offer)
+    return request(draw, wanted, among=offer)[0], wanted.spec.name if wanted in left else "None."
 
 
 def functions(draw: Draw) -> Task:
     """One task of this file."""
     makers = (single, several, missing, irrelevant, two_calls, undone, same_thing, which_tool)
-    return draw.weighted(makers, (23, 29, 5, 12, 20, 2, 2, 7))(draw)
+    return draw.weighted(makers, (18, 30, 5, 11, 18, 2, 2, 12))(draw)
