@@ -185,7 +185,7 @@ def which_tool(draw: Draw) -> Task:
 
 
 def _which(draw: Draw, offer: list[Offered], left: list[Offered]) -> tuple[str, str]:
-    """A request, and the name of the one in ``left`` that it is for; an empty one if none was found that fits nothing."""
+    """A request, and the name of the one in ``left`` that it is for; "" if none was found that fits nothing."""
     if draw.chance(0.35):
         return _for_none(draw, offer, code=False), "None."
     wanted = draw.choice(offer)
