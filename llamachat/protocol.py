@@ -33,7 +33,8 @@ class Dialect:
     knowledge date and today's. ``compact``: function definitions on one line each, for small contexts.
     ``purpose_first``: there what a function is for stands before its name, so that what a small model has read when it
     comes to the name is enough to choose by. ``constrained``: calls are held to what is offered, unless the user says
-    otherwise. ``quotes``: and their strings to words of the dialog, for a model that has learned only to copy.
+    otherwise. ``quotes``: and their strings to words of the dialog, for a model that has learned only to copy; and what
+    it says to an end, if it goes in circles.
     """
 
     calls: Literal["json", "function_tag", "python_list"] = "json"

@@ -4,7 +4,8 @@ A constraint only ever forbids. What the parser reads as a call of an offered to
 bit, but for: a key given twice, keys of a call that mean nothing, a comma too many, text behind a call, a call left
 open, arguments as a JSON string, broken UTF-8, space beyond ASCII between tokens, integers whose fraction is undone by
 their exponent, and numbers of an enum with an exponent.
-Where strings must be quoted, those that are not and needless escapes in them, too.
+Where strings must be quoted, those that are not and needless escapes in them, too; and a message may not be empty or
+go in circles.
 """
 
 from bisect import bisect_left
@@ -14,6 +15,7 @@ from functools import lru_cache
 from typing import Literal
 
 from llamachat.calls import CODE_INTERPRETER, Offered
+from llamachat.constrain.endings import Endings
 from llamachat.constrain.envelopes import Calls, TagCall, builtin_target, function_target, json_calls
 from llamachat.constrain.heads import judge_head
 from llamachat.constrain.keywords import CallList, KeywordCall
@@ -53,6 +55,7 @@ class Grammar:
         self.tokenizer = tokenizer
         names = (*offer.builtin, *((CODE_INTERPRETER,) if offer.code else ()))
         self.offered = Offered(frozenset(f.name for f in offer.functions), frozenset(offer.builtin), offer.code)
+        self.small = said is not None
         quotable = None if said is None else Said(said, self._pieces)
         functions = tuple(function_target(f.name, f.parameters, quotable) for f in offer.functions)
         functions = functions if names else tuple(target for target in functions if target.sayable)
@@ -85,11 +88,14 @@ class CallConstraint:
         self._state = _State()
         self._in_header = False
         self._next: dict[int, _State | None] = {}
+        self._endings = Endings(grammar.tokenizer, grammar.tokenizer.eot_id) if grammar.small else None
 
     def allows(self, token_id: int) -> bool:
         """Whether ``token_id`` may come next."""
         tokenizer = self._grammar.tokenizer
         if token_id == tokenizer.python_tag_id and not self._grammar.callable:
+            return False
+        if self._endings and self._state.mode != "call" and not self._endings.allows(token_id):
             return False
         if self._state is FREE or self._in_header:
             return True
@@ -101,8 +107,11 @@ class CallConstraint:
     def accept(self, token_id: int) -> None:
         """``token_id`` came next, allowed or not; what was not ends the holding."""
         tokenizer = self._grammar.tokenizer
+        if self._endings:
+            self._endings.accept(token_id)
         if token_id == tokenizer.python_tag_id:
             self._state = self._tagged()
+            self._endings = self._endings and Endings(tokenizer, tokenizer.eom_id or tokenizer.eot_id)
         elif token_id in (tokenizer.start_header_id, tokenizer.end_header_id):
             self._in_header = token_id == tokenizer.start_header_id
         elif not self._in_header and not tokenizer.is_special(token_id):
@@ -117,6 +126,8 @@ class CallConstraint:
     def replacements(self) -> list[int]:
         """All ids that may come in place of a refused one."""
         tokenizer = self._grammar.tokenizer
+        if self._endings and self._endings.due and self._state.mode != "call":
+            return [self._endings.end]
         special = [i for i in range(tokenizer.n_base, tokenizer.n_words) if self.allows(i)]
         if self._state is FREE or self._in_header:
             return [*range(tokenizer.n_base), *special]
@@ -127,7 +138,7 @@ class CallConstraint:
 
     def release(self) -> None:
         """Allow everything from here on, up to the next tag."""
-        self._state, self._next = FREE, {}
+        self._state, self._next, self._endings = FREE, {}, None
 
     def _walk(self, texts: Sequence[bytes], low: int, high: int, depth: int, state: _State) -> Iterator[int]:
         """Where in ``texts[low:high]``, which agree in their first ``depth`` bytes, those stand that may come."""
