@@ -257,6 +257,7 @@ REFUSED = [
     ('{"name": "get_time", "para', "m", '"'),
     ('{"name": "get_weather", "parameters": {"bo', "o", '"'),
     ("[get_weather(bo", "o", "="),
+    ("[get_weather(bo", "o", " "),
     ('{"name": "get_time"', ",", ";"),
     ('{"name": "get_weather", "parameters": {"a": "x",', '"', "}"),
     ('{"name": "get_weather", "parameters": {"a": "x", "b": 1, "book": true', "}", ","),

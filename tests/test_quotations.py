@@ -162,6 +162,15 @@ def test_no_call_begins_where_all_require_a_number_and_none_was_said(
     assert Grammar(TOKENIZER, offer).constraint().allows(TAG)
 
 
+def test_who_must_quote_calls_functions_in_json_and_not_in_python() -> None:
+    offer = Offer(functions=(FunctionSpec("f", "", SCHEMA),), builtin=("brave_search",))
+    for said, refused_at in ((SAID, 1), (None, None)):
+        held = Grammar(TOKENIZER, offer, said)
+        assert drive(tagged(held), "[f(any='memes')]") == refused_at
+        assert drive(held.constraint(), "[f(any='memes')]") == (refused_at and 2)
+        assert drive(tagged(held), 'brave_search.call(query="memes")') is None
+
+
 def test_a_quotation_is_cut_into_ids_as_at_the_beginning_of_a_text_or_behind_a_space() -> None:
     tokenizer = Tokenizer.from_file(bundled_model() / "tokenizer.model")
     alone, inside = (tokenizer.encode(text) for text in ("rector", " rector"))

@@ -61,7 +61,8 @@ class Grammar:
         functions = functions if names else tuple(target for target in functions if target.sayable)
         self.callable = replace(self.offered, tools=frozenset(target.name for target in functions))
         targets = (*functions, *(builtin_target(name) for name in names if name not in self.offered.tools))
-        listed, dotted = KeywordCall(targets), KeywordCall(targets, dotted=True)
+        written = targets if quotable is None else targets[len(functions) :]  # what Python's literals say is not held
+        listed, dotted = KeywordCall(written), KeywordCall(written, dotted=True)
         notations = (json_calls(targets), (TagCall(targets),), (CallList(listed),), (dotted,))
         self.start: Stacks = tuple((Calls(notation), FLOOR) for notation in notations)
 
@@ -190,8 +191,11 @@ class CallConstraint:
             verdict = judge_head(head, self._grammar.callable, tagged=state.tagged)
             if verdict == "refuse":
                 return None
-            if verdict == "call":  # in a notation that is not held, it is free
-                state = self._held(_State("call", state.tagged, stacks=self._grammar.start), head) or FREE
+            if verdict == "call":  # in a notation that is not held, it is free, but for those who must quote
+                begun = self._held(_State("call", state.tagged, stacks=self._grammar.start), head)
+                if begun is None and self._grammar.small:
+                    return None
+                state = begun or FREE
             else:
                 state = FREE if verdict == "text" else replace(state, head=head)
         return state

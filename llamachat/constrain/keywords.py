@@ -120,11 +120,11 @@ class _Key(Frame):
 
     def step(self, byte: int, below: Stack) -> Stacks:
         owner, under = below
-        if self.raw and byte == 0x3D and isinstance(owner, _Arguments):
+        if self.raw and (byte == 0x3D or byte in SPACE):
             key = self.raw.decode("utf-8", "replace")
-            return owner.behind(key, under) if self.options is None or key in self.options else ()
-        if self.raw and byte in SPACE:
-            return ((_Key(self.options, self.raw, ended=True), below),)
+            if (self.options is not None and key not in self.options) or not isinstance(owner, _Arguments):
+                return ()
+            return owner.behind(key, under) if byte == 0x3D else ((_Key(self.options, self.raw, ended=True), below),)
         raw = self.raw + bytes((byte,))
         known = self.options is None or any(key.encode().startswith(raw) for key in self.options)
         text = raw.decode("utf-8", "ignore")  # without what may become a character
