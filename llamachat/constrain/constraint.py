@@ -4,8 +4,8 @@ A constraint only ever forbids. What the parser reads as a call of an offered to
 bit, but for: a key given twice, keys of a call that mean nothing, a comma too many, text behind a call, a call left
 open, arguments as a JSON string, broken UTF-8, space beyond ASCII between tokens, integers whose fraction is undone by
 their exponent, and numbers of an enum with an exponent.
-Where strings must be quoted, those that are not and needless escapes in them, too; and a message may not be empty or
-go in circles.
+Where strings must be quoted, those that are not, needless escapes in them and functions in Python's notation, too; and
+a message may not be empty or go in circles.
 """
 
 from bisect import bisect_left
@@ -56,6 +56,7 @@ class Grammar:
         names = (*offer.builtin, *((CODE_INTERPRETER,) if offer.code else ()))
         self.offered = Offered(frozenset(f.name for f in offer.functions), frozenset(offer.builtin), offer.code)
         self.small = said is not None
+        """Whether it is for a model that must quote, whose messages are held to an end, too."""
         quotable = None if said is None else Said(said, self._pieces)
         functions = tuple(function_target(f.name, f.parameters, quotable) for f in offer.functions)
         functions = functions if names else tuple(target for target in functions if target.sayable)
