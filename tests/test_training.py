@@ -14,7 +14,7 @@ from llamachat.model import ModelConfig, Transformer
 from llamachat.protocol import CODE_INTERPRETER, encode_dialog
 from llamachat.tokenizer import Tokenizer
 from llamachat.training import gen_plans, phrases
-from llamachat.training.bpe import learn, write
+from llamachat.training.bpe import generated, learn, write
 from llamachat.training.data import MESSAGE, MIXTURE, NAME, Stream, collate, counted, draw_sample
 from llamachat.training.draw import Draw, expand
 from llamachat.training.export import export
@@ -40,7 +40,7 @@ FAMILIES = sorted(MIXTURE)
 @pytest.fixture(scope="module")
 def learned() -> dict[bytes, int]:
     """600 ranks, learned from 200 dialogs."""
-    return learn((m.text for i in range(200) for m in draw_sample(5, i, "train").opened()), ranks=600)
+    return learn(list(generated(5, 200)), plain=450, spaced=150)
 
 
 @pytest.fixture(scope="module")

@@ -30,6 +30,7 @@ from llamachat.training.muon import Optimisers
 from llamachat.training.post.run import CURVE
 from llamachat.training.post.trainer import LOG
 from llamachat.training.post.watch import save_curve
+from llamachat.training.recut import recut
 from llamachat.training.team import own_device, place, processes, summed
 
 NANO = ModelConfig(
@@ -38,16 +39,19 @@ NANO = ModelConfig(
     n_heads=8,
     n_kv_heads=4,
     ffn_dim=768,
-    vocab_size=4352,
+    vocab_size=3072,
     context=2048,
     rope_theta=10_000.0,
     norm_eps=1e-5,
 )
 
 
-def shaped(layers: int, dim: int) -> ModelConfig:
-    """The embedded model's shape with other layers and another width; heads stay 32 wide."""
-    return replace(NANO, n_layers=layers, dim=dim, n_heads=dim // 32, n_kv_heads=dim // 64, ffn_dim=3 * dim)
+def shaped(layers: int, dim: int, words: int) -> ModelConfig:
+    """The embedded model's shape with other layers, another width and vocabulary; heads stay 32 wide."""
+    heads, kv_heads = dim // 32, dim // 64
+    return replace(
+        NANO, n_layers=layers, dim=dim, n_heads=heads, n_kv_heads=kv_heads, ffn_dim=3 * dim, vocab_size=words
+    )
 
 
 WARM_STEPS = 60
@@ -115,12 +119,15 @@ class Trainer:
         self.seconds = 0.0
 
     def grow_from(self, path: Path) -> None:
-        """Begin with the weights of a checkpoint of fewer layers, new ones between them: those do nothing at first."""
+        """Begin with the weights of a checkpoint of fewer layers, new ones between them: those do nothing at first.
+        Embeddings are made to fit if it cuts text in other tokens."""
         checkpoint = open_checkpoint(path)
         old, layers = checkpoint.load_model("cpu", torch.float32), self.config.n_layers
-        places = spread(checkpoint.config.n_layers, layers)
+        places, tokenizer = spread(checkpoint.config.n_layers, layers), checkpoint.load_tokenizer()
         with torch.no_grad():
             for name, value in old.state_dict().items():
+                if name in ("tok_embeddings.weight", "output.weight"):
+                    value = recut(value, tokenizer, self.tokenizer, output=name == "output.weight")
                 parts = name.split(".")
                 if parts[0] == "layers":
                     parts[1] = str(places[int(parts[1])])
@@ -291,7 +298,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--tokenizer", type=Path, default=bundled_model() / "tokenizer.model")
-    parser.add_argument("--grow", type=Path, help="begin with the weights of this checkpoint, layers added if need be")
+    parser.add_argument(
+        "--grow", type=Path, help="begin with the weights of this checkpoint, with more layers or other tokens"
+    )
     parser.add_argument("--layers", type=int, default=NANO.n_layers)
     parser.add_argument("--dim", type=int, default=NANO.dim, help="a multiple of 64; heads and gates grow with it")
     parser.add_argument("--budget", type=int, default=Recipe().budget, help="ids of a batch, padding included")
@@ -317,11 +326,12 @@ def main() -> None:
         warm_pools=0 if options.grow else Recipe().warm_pools,
         roughness=options.roughness,
     )
+    tokenizer = Tokenizer.from_file(options.tokenizer)
     with processes():
         trainer = Trainer(
-            shaped(options.layers, options.dim),
+            shaped(options.layers, options.dim, tokenizer.n_words),
             recipe,
-            Tokenizer.from_file(options.tokenizer),
+            tokenizer,
             device=own_device(options.device),
             helped=options.helper,
             workers=options.workers,

@@ -52,11 +52,6 @@ def kinds() -> tuple[str, ...]:
     return tuple(phrases.mapping("words"))
 
 
-def all_words() -> str:
-    """Every word of every list, for the tokenizer's training text."""
-    return "\n".join(phrases.mapping("words").values())
-
-
 _EMPTY = frozenset(
     "a an and any are at be by can could did do does for from get give have how i in is it like me my need of on one "
     "or our please pls show somebody someone tell thanks that the there this to today tomorrow up us want was what "
