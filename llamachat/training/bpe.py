@@ -6,7 +6,9 @@ word's first piece takes up the space before it. So what is copied from a senten
 one. (Where merges cross the space, as in Llama's own tokens, 3 % of the words that replies copy were cut otherwise
 where they were read, and 13 % began with another id. Where training never had them, one in ten of these was wrong.)
 
-``python -m llamachat.training.bpe --seed 1 --out llamachat/bundled/nano/tokenizer.model``
+The bundled weights were made for an earlier tokenizer, which stays beside them until there are some for this one.
+
+``python -m llamachat.training.bpe --seed 1 --out runs/nano/tokenizer.model``
 """
 
 import argparse
