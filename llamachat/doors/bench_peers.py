@@ -4,6 +4,7 @@ import os
 import statistics
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
@@ -24,7 +25,7 @@ from llamachat.steps.compiler import native
 from llamachat.testing import byte_tokenizer
 
 SHAPES: dict[str, Callable[[int], ModelConfig]] = {
-    "nano": lambda context: ModelConfig(256, 7, 8, 4, 768, 4352, context, rope_theta=10_000.0),
+    "nano": lambda context: replace(open_checkpoint(bundled_model()).config, context=context),  # never out of step
     "1b": lambda context: ModelConfig(
         2048, 16, 32, 8, 8192, 128_256, context, rope_scaling=RopeScaling(32.0), tied=True
     ),
