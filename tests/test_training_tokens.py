@@ -15,6 +15,7 @@ from llamachat.training.bpe import generated, learn, write
 from llamachat.training.export import export
 from llamachat.training.recut import recut
 from llamachat.training.train import Recipe, Trainer
+from llamachat.training.twins import draw_together, twins
 
 TEXTS = tuple(generated(5, 200))
 NEW, OLD = Tokenizer(learn(TEXTS, plain=450, spaced=150)), Tokenizer(learn(TEXTS, plain=330, spaced=70))
@@ -80,6 +81,40 @@ def test_the_row_of_a_new_token_comes_from_what_was_read_for_it() -> None:
         torch.cosine_similarity(inside[token], pieces.mean(0), dim=0), torch.tensor(1.0), rtol=0, atol=1e-5
     )
     torch.testing.assert_close(inside[token].norm(), pieces.norm(dim=1).mean())
+
+
+def test_twins_are_the_pieces_with_and_without_a_space() -> None:
+    pairs = twins(NEW).tolist()
+    assert all(NEW.token_bytes(second) == b" " + NEW.token_bytes(first) for first, second in pairs)
+    assert set(range(450, 600)) <= {second for _, second in pairs}
+
+
+def test_twins_draw_together_but_for_what_the_space_is() -> None:
+    rows = torch.randn(12, 8, generator=torch.Generator().manual_seed(0))
+    pairs = torch.tensor([(0, 5), (1, 6), (2, 7), (4, 9)])
+    before = rows.clone()
+    draw_together(rows, pairs, 0.25)
+    first, second = pairs.unbind(1)
+    apart, was = rows[second] - rows[first], before[second] - before[first]
+    torch.testing.assert_close(apart.mean(0), was.mean(0))
+    torch.testing.assert_close(apart - apart.mean(0), 0.75 * (was - was.mean(0)))
+    torch.testing.assert_close(rows[first] + rows[second], before[first] + before[second])
+    assert torch.equal(rows[[3, 8, 10, 11]], before[[3, 8, 10, 11]])
+
+
+def test_an_update_draws_twins_together() -> None:
+    spread = []
+    for share in (0.0, 0.5):
+        trainer = Trainer(replace(TINY, vocab_size=NEW.n_words), Recipe(seed=3, budget=512, micro=1, twins=share), NEW)
+        first, second = twins(NEW).unbind(1)
+        for _ in range(4):
+            trainer.step()
+        apart = [
+            (rows := trainer.masters[name].detach())[second] - rows[first]
+            for name in ("tok_embeddings.weight", "output.weight")
+        ]
+        spread.append([float((d - d.mean(0)).norm()) for d in apart])
+    assert all(with_ < without for with_, without in zip(spread[1], spread[0], strict=True))
 
 
 def test_a_model_goes_on_with_other_tokens(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ from llamachat.training.post.trainer import LOG
 from llamachat.training.post.watch import save_curve
 from llamachat.training.recut import recut
 from llamachat.training.team import own_device, place, processes, summed
+from llamachat.training.twins import draw_together, twins
 
 NANO = ModelConfig(
     dim=256,
@@ -73,6 +74,8 @@ class Recipe:
     warm_pools: int = 24
     roughness: float = 1.0
     """How much of the noise that makes requests hard and that nobody is tested with: less of it to end with."""
+    twins: float = 0.0
+    """The share of what parts ids of the same letters that an update takes away at full learning rates (twins.py)."""
 
 
 class Trainer:
@@ -102,6 +105,7 @@ class Trainer:
                 layer.compile(dynamic=True)
         self.optimisers = Optimisers(self.masters, muon_lr=recipe.muon_lr, adam_lr=recipe.adam_lr)
         size = sum(p.numel() for p in self.model.parameters())
+        self._twins = twins(tokenizer).to(device)
         self._helper = Helper(config, size, recipe.micro, recipe.budget, dtype) if helped else None
         size = 640 * max(1, recipe.budget * recipe.micro // 8192)  # dialogs of 175 ids on average: a dozen steps
         self.stream = Stream(
@@ -163,6 +167,9 @@ class Trainer:
             master.grad = gradient / learned
         nn.utils.clip_grad_norm_(self.masters.values(), 1.0)
         self.optimisers.step(self.factor())
+        if self.recipe.twins:
+            for name in ("tok_embeddings.weight", "output.weight"):
+                draw_together(self.masters[name], self._twins, self.recipe.twins * self.factor())
         with torch.no_grad():
             for name, master in self.masters.items():
                 weights[name].copy_(master)
@@ -308,6 +315,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=1.0, help="times the learning rates: less polishes what is grown")
     parser.add_argument("--decay", type=float, default=Recipe().decay, help="share of the ids over which they fall")
     parser.add_argument("--roughness", type=float, default=1.0, help="times the noise of requests: less to end with")
+    parser.add_argument("--twins", type=float, default=0.0, help="draw ids of the same letters together (0.003)")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--workers", type=int, default=0, help="processes that make dialogs ahead, for a GPU")
     parser.add_argument("--helper", action="store_true", help="use an idle second core, at low priority")
@@ -325,6 +333,7 @@ def main() -> None:
         micro=options.micro,
         warm_pools=0 if options.grow else Recipe().warm_pools,
         roughness=options.roughness,
+        twins=options.twins,
     )
     tokenizer = Tokenizer.from_file(options.tokenizer)
     with processes():
