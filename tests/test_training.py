@@ -15,7 +15,7 @@ from llamachat.protocol import CODE_INTERPRETER, encode_dialog
 from llamachat.tokenizer import Tokenizer
 from llamachat.training import gen_plans, phrases
 from llamachat.training.bpe import generated, learn, write
-from llamachat.training.data import MESSAGE, MIXTURE, NAME, Stream, collate, counted, draw_sample
+from llamachat.training.data import DIRECT, MESSAGE, MIXTURE, NAME, Stream, collate, counted, draw_sample
 from llamachat.training.draw import Draw, expand
 from llamachat.training.export import export
 from llamachat.training.gen_arith import FACTORS, small_sum, units
@@ -237,18 +237,24 @@ def test_padding_changes_no_loss(trainer: Trainer, tokenizer: Tokenizer) -> None
 
 
 def test_what_is_decided_counts_more(tokenizer: Tokenizer) -> None:
-    names = 0
+    names = direct = 0
     for i in range(40):
-        row = draw_sample(1, i, "train", {"functions": 1.0})
+        row = draw_sample(1, i, "train", {"functions": 0.7, "memory": 0.3})
         encoded = row.encode(tokenizer)
         counts = counted(tokenizer, encoded.ids, encoded.learn)
         assert [count > 0 for count in counts] == encoded.learn
-        assert counts.count(MESSAGE) == len([*spoken(torch.tensor(encoded.learn))])
+        first = [start for start, _ in spoken(torch.tensor(encoded.learn))]
+        said = [at for at, message in enumerate(row.messages) if message.role == "assistant"]
+        said = [at for ordinal, at in enumerate(said) if ordinal not in row.slips]
+        answers = [row.messages[at - 1].role == "user" and not row.messages[at].tool_calls for at in said]
+        assert [counts[at] for at in first] == [DIRECT if answer else MESSAGE for answer in answers]
+        direct += sum(answers)
         called = [call.name for message in row.messages for call in message.tool_calls if call.name != CODE_INTERPRETER]
         names += len(called)
-        starts = [at for at, count in enumerate(counts) if count == NAME]
+        starts = [at for at, count in enumerate(counts) if count == NAME and at not in first]
         assert [tokenizer.decode(encoded.ids[at : at + 30]).split('"')[0] for at in starts] == called
     assert names > 20
+    assert direct > 20
 
 
 def test_an_id_that_counts_twice_weighs_twice(trainer: Trainer, tokenizer: Tokenizer) -> None:
