@@ -19,8 +19,8 @@ def draw_together(rows: Tensor, pairs: Tensor, share: float) -> None:
     """Take ``share`` of what parts the two of a pair, beyond what parts all pairs alike (the space), out of ``rows``.
 
     With D = rows[second] - rows[first] and M its mean over pairs, D <- M + (1 - share) (D - M), and both move alike:
-    a gradient step on share/4 |D - M|^2. What is learned of one id then holds for the other, also where only one of
-    them was ever copied in training. ``rows`` (words, D) float32, changed in place.
+    a gradient step on share/4 |D - M|^2. It is meant to let one id profit by what is learned of the other, where only
+    one was ever copied in training. ``rows`` (words, D) float32, changed in place.
     """
     first, second = pairs.unbind(1)
     apart = rows[second] - rows[first]
