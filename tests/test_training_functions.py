@@ -12,7 +12,7 @@ from llamachat.training.gen_again import same_thing, undone
 from llamachat.training.gen_chained import chained
 from llamachat.training.gen_functions import several, which_tool
 from llamachat.training.gen_unmet import chore
-from llamachat.training.intents import Intent, Slot, intents
+from llamachat.training.intents import Intent, Slot, intents, taught
 from llamachat.training.naming import pointed
 from llamachat.training.offering import draw_everyday, draw_intent, offered_with, request
 from llamachat.training.schema import Offered, offer_function
@@ -120,14 +120,14 @@ def test_chores_are_no_business_of_what_is_offered() -> None:
 
 
 def test_every_parameter_of_every_function_can_be_drawn() -> None:
-    for intent in intents():
+    for intent in (*intents(), *taught()):
         for slot in intent.slots:
             assert known(slot.kind), (intent.name, slot)
             draw_value(Draw(1, "train"), slot.kind)
 
 
 def test_every_function_can_be_asked_for() -> None:
-    for intent in intents():
+    for intent in (*intents(), *taught()):
         for asked in intent.requests:
             for slot in (slot for slot in intent.slots if slot.required):
                 assert "{" + slot.name + "}" in asked, (intent.name, asked)

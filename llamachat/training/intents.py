@@ -86,6 +86,12 @@ def intents() -> tuple[Intent, ...]:
 
 
 @cache
+def taught() -> tuple[Intent, ...]:
+    """Functions that only training has: the splits' tasks stay what they were."""
+    return read((FOLDER / "taught.txt").read_text(encoding="utf-8"))
+
+
+@cache
 def areas() -> dict[str, tuple[Intent, ...]]:
     """The listed functions by area."""
     return {

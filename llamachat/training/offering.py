@@ -7,7 +7,7 @@ from typing import Any
 from llamachat.offer import FunctionSpec
 from llamachat.training.composed import composed, rivals
 from llamachat.training.draw import Draw
-from llamachat.training.intents import Intent, intents, worded
+from llamachat.training.intents import Intent, intents, taught, worded
 from llamachat.training.naming import pointed
 from llamachat.training.persona import Answer
 from llamachat.training.replies import draw_result
@@ -45,10 +45,9 @@ def draw_everyday(draw: Draw) -> Intent:
 
 @cache
 def everyday(split: Split, area: str = "") -> Sequence[Intent]:
-    """The listed intents, or those of one area; val has all, train lacks every eighth."""
-    return tuple(
-        intent for i, intent in enumerate(intents()) if area in ("", intent.area) and (split == "val" or i % 8 != 5)
-    )
+    """The listed intents, or those of one area; val has all, train lacks every eighth, and has those for it alone."""
+    own = [intent for i, intent in enumerate(intents()) if i % 8 != 5] + list(taught())
+    return tuple(intent for intent in (intents() if split == "val" else own) if area in ("", intent.area))
 
 
 def rival(draw: Draw, intent: Intent) -> Intent:

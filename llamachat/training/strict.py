@@ -86,7 +86,9 @@ def names_of(kind: str, split: Split) -> tuple[str, ...]:
 
 
 # Words of the wire format, and of phrasings that no table holds.
-_IN_CODE = "brave_search Echo recent default stdout simply know compute called looked searched function way else"
+_IN_CODE = (
+    "brave_search Echo recent default stdout simply know compute called looked searched function way else returns"
+)
 
 
 @cache
