@@ -1,5 +1,7 @@
 import json
+import random
 import re
+from collections.abc import Iterable
 
 import pytest
 
@@ -7,7 +9,7 @@ from llamachat.protocol import CODE_INTERPRETER
 from llamachat.tools.schemas import problems
 from llamachat.training import phrases
 from llamachat.training.data import MIXTURE, draw_sample
-from llamachat.training.draw import Draw
+from llamachat.training.draw import Draw, expand
 from llamachat.training.gen_again import same_thing, undone
 from llamachat.training.gen_chained import chained
 from llamachat.training.gen_functions import several, which_tool
@@ -135,12 +137,19 @@ def test_every_function_can_be_asked_for() -> None:
                 assert "{" + slot.name + "}" in asked, (intent.name, asked)
 
 
-def test_functions_for_training_alone_are_in_no_task_of_held_out_phrasings() -> None:
-    keys = {intent.key for intent in taught()}
-    assert len(keys) > 400
-    assert not keys & {intent.key for intent in intents()}
-    assert keys <= {intent.key for intent in everyday("train")}
-    assert not keys & {intent.key for intent in everyday("val")}
+def test_no_task_of_held_out_phrasings_is_about_a_function_for_training_alone() -> None:
+    assert set(taught()) <= set(everyday("train"))
+    assert set(everyday("val")) == set(intents())
+    assert not set(taught()) & set(intents())
+
+
+def test_functions_for_training_alone_have_no_name_of_a_held_out_one() -> None:
+    def names(functions: Iterable[Intent]) -> set[str]:
+        return {expand(random.Random(i), function.name) for function in functions for i in range(40)}
+
+    unseen = set(everyday("val")) - set(everyday("train"))
+    assert len(unseen) > 90
+    assert not names(taught()) & names(unseen)
 
 
 def test_it_is_the_thing_that_was_spoken_of() -> None:

@@ -1,4 +1,4 @@
-"""Everyday functions with the ways people ask for them, read from the tables phrases/intents*.txt.
+"""Everyday functions with the ways people ask for them, read from the tables phrases/intents*.txt and taught.txt.
 
 A block: ``name | description | reply``, then parameters ``- name[/other/...]:kind[?][=default] description``, then
 requests. A line ``# area`` before a block starts an area: functions that are easily taken for each other.
@@ -80,14 +80,14 @@ def worded(draw: Draw, intent: Intent) -> Intent:
 
 @cache
 def intents() -> tuple[Intent, ...]:
-    """All listed functions."""
+    """The functions of intents*.txt, which generated tasks are about."""
     tables = sorted(FOLDER.glob("intents*.txt"))
     return tuple(intent for path in tables for intent in read(path.read_text(encoding="utf-8")))
 
 
 @cache
 def taught() -> tuple[Intent, ...]:
-    """Functions that only training has: the splits' tasks stay what they were."""
+    """The functions of taught.txt, for training alone: no task of held-out phrasings is about them."""
     return read((FOLDER / "taught.txt").read_text(encoding="utf-8"))
 
 

@@ -45,9 +45,9 @@ def draw_everyday(draw: Draw) -> Intent:
 
 @cache
 def everyday(split: Split, area: str = "") -> Sequence[Intent]:
-    """The listed intents, or those of one area; val has all, train lacks every eighth, and has those for it alone."""
-    own = [intent for i, intent in enumerate(intents()) if i % 8 != 5] + list(taught())
-    return tuple(intent for intent in (intents() if split == "val" else own) if area in ("", intent.area))
+    """The intents, or those of one area: val has all of intents*.txt, train seven of eight of them, and taught.txt."""
+    known = (*(intent for i, intent in enumerate(intents()) if i % 8 != 5), *taught())
+    return tuple(intent for intent in (intents() if split == "val" else known) if area in ("", intent.area))
 
 
 def rival(draw: Draw, intent: Intent) -> Intent:
